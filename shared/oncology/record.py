@@ -1,0 +1,160 @@
+"""What was read of one patient: findings with their source and version, and what could not be read.
+
+A Record is coded, dated and sourced, but not interpreted: staging and recommend each give their own meaning to its codings.
+Dates are ISO 8601 text with the precision the sender gave ("2026", "2026-02", "2026-02-11"); instants are cut to the day.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["information", "warning", "error"]
+Kind = Literal[
+    "condition",
+    "observation",
+    "procedure",
+    "medication-request",
+    "medication-administration",
+    "medication-statement",
+    "allergy",
+]
+
+
+class Issue(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a reader of the answer must know. `code` is one of the codes that the interface fixes."""
+
+    severity: Severity
+    code: str
+    text: str
+    sources: tuple[str, ...] = ()
+
+
+class Coding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A code in a system. The display is kept for text rules only; meaning is matched on system and code."""
+
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+class Concept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Codings of one meaning, and the text beside them (in JSON as FHIR's CodeableConcept)."""
+
+    codings: tuple[Coding, ...] = msgspec.field(name="coding", default=())
+    text: str | None = None
+
+
+class Quantity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A number with its unit: `unit` as printed; `system` and `code` as coded; `comparator` as sent (<, <=, >=, >)."""
+
+    value: Decimal
+    unit: str | None = None
+    comparator: str | None = None
+    system: str | None = None
+    code: str | None = None
+
+    @property
+    def ucum(self) -> str | None:
+        """The UCUM code, where the sender coded the unit in UCUM."""
+        return self.code if self.system == "http://unitsofmeasure.org" else None
+
+
+class Value(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The value of an observation or component, in whichever one form the sender chose; `absent` is its dataAbsentReason."""
+
+    concept: Concept | None = None
+    quantity: Quantity | None = None
+    low: Quantity | None = None
+    high: Quantity | None = None
+    boolean: bool | None = None
+    integer: int | None = None
+    text: str | None = None
+    absent: str | None = None
+
+
+class Component(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A part of an observation: what was looked at, and what was seen."""
+
+    concept: Concept
+    value: Value = Value()
+
+
+class RecordedStage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An entry of Condition.stage: its summary, its type, and the observations behind it."""
+
+    summary: Concept | None = None
+    type: Concept | None = None
+    assessments: tuple[str, ...] = ()
+
+
+class Dose(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Radiation delivered to one volume: gray in all, in so many fractions."""
+
+    total_gy: Decimal | None = None
+    fractions: int | None = None
+    volume: str | None = None
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One resource as read: what, when, how sure, where, and where it came from.
+
+    `source` is a reference ("Observation/n1"), `version` its meta.versionId. `status` is the resource's own status;
+    `verification` and `clinical` are a condition's. `when` and `until` bound the clinical time; `recorded` is when it was
+    written down. `plausible` is False where a date contradicts the record (then `when` is not used to order findings).
+    """
+
+    source: str
+    kind: Kind
+    concept: Concept = Concept()
+    version: str | None = None
+    status: str | None = None
+    verification: str | None = None
+    clinical: str | None = None
+    when: str | None = None
+    until: str | None = None
+    recorded: str | None = None
+    abated: str | None = None
+    plausible: bool = True
+    value: Value = Value()
+    components: tuple[Component, ...] = ()
+    sites: tuple[Concept, ...] = ()
+    laterality: tuple[Coding, ...] = ()
+    method: Concept | None = None
+    histology: Concept | None = None
+    stages: tuple[RecordedStage, ...] = ()
+    severity: Concept | None = None
+    focus: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    intent: Concept | None = None
+    category: tuple[Concept, ...] = ()
+    doses: tuple[Dose, ...] = ()
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One patient as read. `today` is the newest plausible date, or the date asked for (`as_of`)."""
+
+    patient: str
+    birth_date: str | None = None
+    sex: str | None = None
+    deceased: str | None = None
+    today: str | None = None
+    as_of: str | None = None
+    findings: tuple[Finding, ...] = ()
+    issues: tuple[Issue, ...] = ()
+
+    def digest(self) -> str:
+        """The sha-256 of the record's canonical bytes, in hexadecimal."""
+        return sha256(encode(self)).hexdigest()
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """A value of the wire as JSON bytes; decimals as numbers."""
+    return _ENCODER.encode(value)
