@@ -1,0 +1,203 @@
+"""A table of rows read under three-valued facts: which row holds, which rows above it are open, and what they ask.
+
+Rows stand from the most to the least advanced. The first row that holds is the answer; an unknown row above it is what the answer could
+be; the facts that leave it unknown are what is missing. Silence is unknown, so a silent record gives a wide answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict, every, negated, some
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """What is known of a quantity, in the unit of its fact: between `low` and `high`, each end included unless open."""
+
+    low: Decimal | None = None
+    high: Decimal | None = None
+    low_open: bool = False
+    high_open: bool = False
+
+    def at_most(self, limit: Decimal) -> Verdict:
+        """Whether the quantity is at most the limit."""
+        if self.high is not None and self.high <= limit:
+            return HOLDS
+        if self.low is not None and (self.low > limit or (self.low == limit and self.low_open)):
+            return FAILS
+        return UNKNOWN
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """What the record says of one fact. `open` names findings that leave it in doubt, with the question that would settle it."""
+
+    verdict: Verdict = UNKNOWN
+    measure: Measure | None = None
+    sources: tuple[str, ...] = ()
+    method: str | None = None
+    doubts: tuple[str, ...] = ()
+    ask: str | None = None
+
+
+class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A work, and the place in it."""
+
+    work: str
+    at: str
+
+
+class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"every": "all", "some": "any", "negated": "not"}):
+    """A condition: one fact (with a bound, or unless another is known to hold), or all, any, not of conditions."""
+
+    fact: str | None = None
+    unless: str | None = None
+    at_most: Decimal | None = None
+    more_than: Decimal | None = None
+    unit: str | None = None
+    every: tuple[When, ...] = ()
+    some: tuple[When, ...] = ()
+    negated: When | None = None
+
+    def __post_init__(self) -> None:
+        forms = [self.fact is not None, bool(self.every), bool(self.some), self.negated is not None]
+        if sum(forms) != 1:
+            raise ValueError("a condition is exactly one of `fact`, `all`, `any`, `not`")
+        bounds = [b for b in (self.at_most, self.more_than) if b is not None]
+        if len(bounds) > 1 or (bounds and (self.fact is None or self.unit is None)) or (self.unit and not bounds):
+            raise ValueError("a bound stands on one fact, once, and has a unit")
+
+    def facts(self) -> tuple[str, ...]:
+        """The facts that the condition reads, in order."""
+        inner = tuple(name for part in (*self.every, *self.some) for name in part.facts())
+        own = tuple(name for name in (self.fact, self.unless) if name)
+        return own + inner + (self.negated.facts() if self.negated else ())
+
+
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One row: the answer it gives, its condition, and the work it stands in. A parent speaks where its children are open."""
+
+    stage: str
+    says: str
+    when: When
+    reference: Reference
+    checked: bool
+    parent: bool = False
+
+
+class Review(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who has looked at a knowledge file, when, and when it is due again (ISO dates)."""
+
+    state: str
+    by: tuple[str, ...]
+    on: str | None
+    next: str
+
+
+class InForce(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from"}):
+    """The days on which an edition was in force."""
+
+    since: str
+    to: str | None
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One edition's rows, from the most to the least advanced."""
+
+    edition: str
+    title: str
+    in_force: InForce
+    review: Review
+    rows: tuple[Row, ...]
+
+
+Facts = Mapping[str, Fact]
+_SILENT = Fact()
+_Judge = Callable[[Facts], Verdict]
+
+
+class Reading(NamedTuple):
+    """What a table says: the row that holds (or none), and the open rows above it, most advanced first."""
+
+    row: Row | None
+    open: list[Row]
+
+
+class Reader:
+    """A table made ready for reading many records."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._rows = [(row, _judge(row.when)) for row in table.rows]
+
+    def read(self, facts: Facts) -> Reading:
+        """The row that holds under the facts, and the rows above it that nobody can exclude."""
+        opened: list[Row] = []
+        for row, judge in self._rows:
+            verdict = judge(facts)
+            if verdict is HOLDS:
+                return Reading(row, opened)
+            if verdict is UNKNOWN:
+                opened.append(row)
+        return Reading(None, opened)
+
+
+def judge(when: When, facts: Facts) -> Verdict:
+    """The verdict of one condition under the facts."""
+    return _judge(when)(facts)
+
+
+def asked(when: When, facts: Facts) -> Sequence[str]:
+    """The facts that leave a condition unknown."""
+    if when.negated is not None:
+        return asked(when.negated, facts)
+    if when.fact is None:
+        parts = [part for part in (*when.every, *when.some) if judge(part, facts) is UNKNOWN]
+        return [name for part in parts for name in asked(part, facts)]
+    return [when.fact] if judge(when, facts) is UNKNOWN else []
+
+
+def holding(when: When, facts: Facts) -> Sequence[str]:
+    """The facts by which a condition holds."""
+    if when.fact is not None:
+        return [when.fact] if judge(when, facts) is HOLDS else []
+    return [name for part in (*when.every, *when.some) for name in holding(part, facts)]
+
+
+def _judge(when: When) -> _Judge:
+    if when.negated is not None:
+        inner = _judge(when.negated)
+        return lambda facts: negated(inner(facts))
+    if when.every:
+        parts = [_judge(part) for part in when.every]
+        return lambda facts: every(part(facts) for part in parts)
+    if when.some:
+        parts = [_judge(part) for part in when.some]
+        return lambda facts: some(part(facts) for part in parts)
+    assert when.fact is not None
+    return _judge_fact(when, when.fact)
+
+
+def _judge_fact(when: When, name: str) -> _Judge:
+    if when.at_most is not None or when.more_than is not None:
+        return _judge_measure(name, when.at_most, when.more_than)
+    if when.unless is not None:
+        unless = when.unless
+        return lambda facts: FAILS if facts.get(unless, _SILENT).verdict is HOLDS else facts.get(name, _SILENT).verdict
+    return lambda facts: facts.get(name, _SILENT).verdict
+
+
+def _judge_measure(name: str, at_most: Decimal | None, more_than: Decimal | None) -> _Judge:
+    def verdict(facts: Facts) -> Verdict:
+        measure = facts.get(name, _SILENT).measure
+        if measure is None:
+            return UNKNOWN
+        if at_most is not None:
+            return measure.at_most(at_most)
+        assert more_than is not None
+        return negated(measure.at_most(more_than))
+
+    return verdict
