@@ -1,0 +1,77 @@
+"""Code systems, and what makes two codes the same code. Meaning is matched on system and code, never on display."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.oncology.record import Coding, Concept
+
+SNOMED = "http://snomed.info/sct"
+LOINC = "http://loinc.org"
+NCIT = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+ATC = "http://www.whocc.no/atc"
+ICD_O_3 = "http://terminology.hl7.org/CodeSystem/icd-o-3"
+ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
+ICD_10 = "ICD-10"
+AJCC = "http://cancerstaging.org"
+
+# Spellings of one system that real senders use, by the name we know it by. ICD-10 CM, WHO and GM agree on what we read of them.
+_ALIASES = {
+    ICD_10_CM: ICD_10,
+    "http://hl7.org/fhir/sid/icd-10": ICD_10,
+    "http://hl7.org/fhir/sid/icd-10-gm": ICD_10,
+    "http://fhir.de/CodeSystem/bfarm/icd-10-gm": ICD_10,
+    "http://fhir.de/CodeSystem/dimdi/icd-10-gm": ICD_10,
+    "urn:oid:2.16.840.1.113883.6.90": ICD_10,
+    "urn:oid:2.16.840.1.113883.6.3": ICD_10,
+    "urn:oid:2.16.840.1.113883.6.96": SNOMED,
+    "urn:oid:2.16.840.1.113883.6.1": LOINC,
+    "urn:oid:2.16.840.1.113883.6.43.1": ICD_O_3,
+    "urn:oid:2.16.840.1.113883.3.26.1.1": NCIT,
+    "http://ncimeta.nci.nih.gov": NCIT,
+    "https://nih-ncpi.github.io/ncpi-fhir-ig/CodeSystem-ncit.html": NCIT,
+}
+
+
+def codes(concept: Concept | None) -> Iterator[tuple[str, str]]:
+    """The codings of a concept as (system, code): aliases resolved, post-coordinated SNOMED cut to its focus, ICD-10 without dots."""
+    if concept is None:
+        return
+    for coding in concept.codings:
+        if (pair := key(coding)) is not None:
+            yield pair
+
+
+def key(coding: Coding) -> tuple[str, str] | None:
+    """One coding as (system, code); None where either is missing."""
+    if coding.code is None or coding.system is None:
+        return None
+    system = _ALIASES.get(coding.system, coding.system)
+    code = coding.code
+    if system == SNOMED:
+        if ":" in code or "|" in code:
+            code = code.partition(":")[0].partition("|")[0].strip()
+    elif system == ICD_10:
+        code = icd10(code)
+    return system, code
+
+
+def icd10(code: str) -> str:
+    """An ICD-10 code in capitals, without dot, dagger and German certainty letter: "c53.9 G" is "C539"."""
+    code = code.strip().upper().replace(".", "").rstrip("+*!")
+    return code.rstrip(" GVAZ") if len(code) > 3 else code
+
+
+def certainty_letter(code: str) -> str | None:
+    """The German certainty letter behind an ICD-10-GM code (G assured, V suspected, A excluded, Z status after), if there is one."""
+    code = code.strip().upper()
+    return code[-1] if len(code) > 3 and code[-1] in "GVAZ" else None
+
+
+def by_prefix(table: dict[str, object], code: str, shortest: int = 3) -> object | None:
+    """The entry of the longest prefix of the code that the table has."""
+    for length in range(len(code), shortest - 1, -1):
+        if (found := table.get(code[:length])) is not None:
+            return found
+    return None

@@ -1,0 +1,226 @@
+"""The elements that our rules read of each FHIR R4 resource, as typed structs. Everything else in the JSON is passed over.
+
+Source: FHIR R4 4.0.1 resource definitions; mCODE 4.0.0 extensions. Names are the elements' own.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from shared.oncology.record import Coding, Concept
+
+
+class _Element(msgspec.Struct, frozen=True):
+    pass
+
+
+class Reference(_Element, frozen=True):
+    reference: str | None = None
+
+
+class Quantity(_Element, frozen=True):
+    value: Decimal | None = None
+    comparator: str | None = None
+    unit: str | None = None
+    system: str | None = None
+    code: str | None = None
+
+
+class Range(_Element, frozen=True):
+    low: Quantity | None = None
+    high: Quantity | None = None
+
+
+class Period(_Element, frozen=True):
+    start: str | None = None
+    end: str | None = None
+
+
+class Meta(_Element, frozen=True):
+    versionId: str | None = None
+    lastUpdated: str | None = None
+    security: tuple[Coding, ...] = ()
+
+
+class Extension(_Element, frozen=True):
+    url: str
+    valueCodeableConcept: Concept | None = None
+    valueReference: Reference | None = None
+    valueQuantity: Quantity | None = None
+    valueUnsignedInt: int | None = None
+    valueInteger: int | None = None
+    extension: tuple[Extension, ...] = ()
+
+
+class Site(_Element, frozen=True):
+    """A CodeableConcept whose extensions matter: laterality and qualifiers of a body site."""
+
+    coding: tuple[Coding, ...] = ()
+    text: str | None = None
+    extension: tuple[Extension, ...] = ()
+
+
+class Head(_Element, frozen=True):
+    """What every resource is asked first."""
+
+    resourceType: str
+    id: str | None = None
+
+
+class _Resource(_Element, frozen=True):
+    id: str | None = None
+    meta: Meta = Meta()
+    implicitRules: str | None = None
+    modifierExtension: tuple[Extension, ...] = ()
+    extension: tuple[Extension, ...] = ()
+
+
+class Patient(_Resource, frozen=True):
+    gender: str | None = None
+    birthDate: str | None = None
+    deceasedBoolean: bool | None = None
+    deceasedDateTime: str | None = None
+
+
+class StageEntry(_Element, frozen=True):
+    summary: Concept | None = None
+    type: Concept | None = None
+    assessment: tuple[Reference, ...] = ()
+
+
+class Condition(_Resource, frozen=True, kw_only=True):
+    subject: Reference
+    clinicalStatus: Concept | None = None
+    verificationStatus: Concept | None = None
+    category: tuple[Concept, ...] = ()
+    severity: Concept | None = None
+    code: Concept | None = None
+    bodySite: tuple[Site, ...] = ()
+    onsetDateTime: str | None = None
+    onsetPeriod: Period | None = None
+    abatementDateTime: str | None = None
+    recordedDate: str | None = None
+    stage: tuple[StageEntry, ...] = ()
+
+
+class _Valued(_Element, frozen=True):
+    valueCodeableConcept: Concept | None = None
+    valueQuantity: Quantity | None = None
+    valueRange: Range | None = None
+    valueBoolean: bool | None = None
+    valueInteger: int | None = None
+    valueString: str | None = None
+    dataAbsentReason: Concept | None = None
+
+
+class Component(_Valued, frozen=True, kw_only=True):
+    code: Concept
+
+
+class Observation(_Resource, frozen=True, kw_only=True):
+    status: str | None = None
+    code: Concept
+    subject: Reference | None = None
+    focus: tuple[Reference, ...] = ()
+    category: tuple[Concept, ...] = ()
+    effectiveDateTime: str | None = None
+    effectivePeriod: Period | None = None
+    effectiveInstant: str | None = None
+    issued: str | None = None
+    valueCodeableConcept: Concept | None = None
+    valueQuantity: Quantity | None = None
+    valueRange: Range | None = None
+    valueBoolean: bool | None = None
+    valueInteger: int | None = None
+    valueString: str | None = None
+    dataAbsentReason: Concept | None = None
+    interpretation: tuple[Concept, ...] = ()
+    bodySite: Site | None = None
+    method: Concept | None = None
+    component: tuple[Component, ...] = ()
+    hasMember: tuple[Reference, ...] = ()
+    derivedFrom: tuple[Reference, ...] = ()
+
+
+class Procedure(_Resource, frozen=True, kw_only=True):
+    status: str | None = None
+    category: Concept | None = None
+    code: Concept | None = None
+    subject: Reference
+    performedDateTime: str | None = None
+    performedPeriod: Period | None = None
+    bodySite: tuple[Site, ...] = ()
+    reasonReference: tuple[Reference, ...] = ()
+
+
+class MedicationRequest(_Resource, frozen=True, kw_only=True):
+    status: str | None = None
+    intent: str | None = None
+    doNotPerform: bool | None = None
+    medicationCodeableConcept: Concept | None = None
+    medicationReference: Reference | None = None
+    contained: tuple[msgspec.Raw, ...] = ()
+    subject: Reference
+    authoredOn: str | None = None
+
+
+class MedicationAdministration(_Resource, frozen=True, kw_only=True):
+    status: str | None = None
+    medicationCodeableConcept: Concept | None = None
+    medicationReference: Reference | None = None
+    contained: tuple[msgspec.Raw, ...] = ()
+    subject: Reference
+    effectiveDateTime: str | None = None
+    effectivePeriod: Period | None = None
+
+
+class MedicationStatement(_Resource, frozen=True, kw_only=True):
+    status: str | None = None
+    medicationCodeableConcept: Concept | None = None
+    medicationReference: Reference | None = None
+    contained: tuple[msgspec.Raw, ...] = ()
+    subject: Reference
+    effectiveDateTime: str | None = None
+    effectivePeriod: Period | None = None
+
+
+class Ingredient(_Element, frozen=True):
+    itemCodeableConcept: Concept | None = None
+
+
+class Medication(_Resource, frozen=True):
+    code: Concept | None = None
+    ingredient: tuple[Ingredient, ...] = ()
+
+
+class AllergyIntolerance(_Resource, frozen=True, kw_only=True):
+    clinicalStatus: Concept | None = None
+    verificationStatus: Concept | None = None
+    code: Concept | None = None
+    patient: Reference
+    onsetDateTime: str | None = None
+    recordedDate: str | None = None
+
+
+class Link(_Element, frozen=True):
+    relation: str | None = None
+    url: str | None = None
+
+
+class Entry(_Element, frozen=True):
+    """An entry whose resource stays raw; empty bytes where it has none."""
+
+    fullUrl: str | None = None
+    resource: msgspec.Raw = msgspec.Raw()
+
+
+class Bundle(_Element, frozen=True):
+    """A Bundle whose entries stay raw bytes until their type is known."""
+
+    resourceType: str
+    type: str | None = None
+    timestamp: str | None = None
+    link: tuple[Link, ...] = ()
+    entry: tuple[Entry, ...] = ()
