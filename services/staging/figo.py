@@ -1,0 +1,61 @@
+"""Facts in, stage out: one table read under three-valued facts. The stage is an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.knowledge.table import Fact, Reader, Row, asked, holding
+from shared.oncology.stage import Because, EditionStage, Missing
+
+_NODES = {"IIIC": "regional_nodes", "IIIC1": "pelvic_nodes", "IIIC2": "para_aortic_nodes"}
+METHOD_ASK = "Whether the nodes were found by imaging (r) or by pathology (p)"
+
+
+def stage(reader: Reader, facts: Mapping[str, Fact], asks: Mapping[str, str], askable: frozenset[str]) -> EditionStage:
+    """The stage of one edition, what it could be, why, and what is missing. `asks` words a fact, `askable` can be observed."""
+    reading = reader.read(facts)
+    row = reading.row
+    could_be = tuple(r.stage for r in reversed(reading.open) if not r.parent)
+    missing = _missing(reading.open, facts, asks, askable)
+    if row is None:
+        return EditionStage(could_be=could_be, missing=missing)
+    suffix = None
+    if row.stage in _NODES:
+        suffix = facts[_NODES[row.stage]].method
+        if suffix is None:
+            missing += (Missing(_NODES[row.stage], METHOD_ASK),)
+    return EditionStage(
+        stage=row.stage,
+        suffix=suffix,
+        label=row.stage + (suffix or ""),
+        could_be=could_be,
+        because=(because(reader, row, facts),),
+        missing=missing,
+    )
+
+
+def because(reader: Reader, row: Row, facts: Mapping[str, Fact]) -> Because:
+    """Why a row holds, with the facts by which it holds and their sources."""
+    names = tuple(dict.fromkeys(holding(row.when, facts)))
+    return Because(
+        rule=f"{reader.table.edition}/{row.stage}",
+        says=row.says,
+        facts=names,
+        sources=tuple(sorted({source for name in names for source in facts[name].sources})),
+        reference=row.reference.work,
+        place=row.reference.at,
+        checked=row.checked,
+    )
+
+
+def _missing(rows: list[Row], facts: Mapping[str, Fact], asks: Mapping[str, str], askable: frozenset[str]) -> tuple[Missing, ...]:
+    """What the open rows ask for, most advanced row first; a doubtful finding asks in its own words."""
+    found: dict[str, str] = {}
+    for row in rows:
+        if row.parent:
+            continue
+        names = asked(row.when, facts)
+        for name in [n for n in names if n in askable] or names:
+            fact = facts.get(name)
+            found.setdefault(name, (fact.ask if fact else None) or asks[name])
+    return tuple(Missing(name, ask) for name, ask in found.items())

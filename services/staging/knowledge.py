@@ -1,0 +1,136 @@
+"""The staging rules, read strictly from `rules/` and made ready: tables, and dictionaries from code to meaning."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from services.staging import schema
+from shared.fhir.codes import ICD_10, ICD_O_3, LOINC, NCIT, SNOMED, by_prefix
+from shared.fhir.outcome import KnowledgeError
+from shared.knowledge.loader import digest, load
+from shared.knowledge.table import Reader, Table
+from shared.oncology.stage import Knowledge
+
+RULES = Path(__file__).parent / "rules"
+EDITION = "2026.1"
+EDITIONS = ("figo-2018", "figo-2009")
+
+
+class Meaning(NamedTuple):
+    """What an Observation.code asks: a kind ("extent", "t", "n", "m", "size", "figo", …), and its detail."""
+
+    kind: str
+    detail: str | None = None
+
+
+class Rules:
+    """All rules of staging. Dictionaries are keyed by (system, code); ICD-10 and topography by prefix."""
+
+    def __init__(self, folder: Path = RULES) -> None:
+        self.primary = load(folder / "primary.yaml", schema.PrimaryRules)
+        self.sites = load(folder / "metastatic-sites.yaml", schema.SiteRules)
+        self.recorded = load(folder / "recorded.yaml", schema.RecordedRules)
+        self.observations = load(folder / "observations.yaml", schema.ObservationRules)
+        self.tnm = load(folder / "tnm.yaml", schema.TnmRules)
+        self.facts = load(folder / "facts.yaml", dict[str, schema.FactRule])
+        self.works = {work.id: work for work in load(folder / "references.yaml", tuple[schema.Work, ...])}
+        self.tables = {edition: Reader(load(folder / f"{edition}.yaml", Table)) for edition in EDITIONS}
+        self.knowledge = Knowledge(EDITION, digest(folder.glob("*.yaml")))
+        self._check(folder)
+        self.disorders = {(SNOMED, d.code): d for d in self.primary.snomed}
+        self.meanings = self._meanings()
+        self.values = {(SNOMED, code): (axis[0], value) for axis, values in self.tnm.values.items() for code, value in values.items()}
+        self.site_codes, self.site_icd10, self.site_topography, self.site_structures = self._sites()
+        o = self.observations
+        self.answers = (
+            {(SNOMED, code): True for code in o.present}
+            | {(SNOMED, code): False for code in o.absent}
+            | {(SNOMED, code): None for code in o.equivocal}
+        )
+        self.methods = {(SNOMED, code): "r" for code in o.imaging} | {(SNOMED, code): "p" for code in o.pathology}
+
+    def site(self, system: str, code: str) -> schema.SiteRule | None:
+        """The site that a secondary disorder names."""
+        if system == ICD_10:
+            found: Any = by_prefix(self.site_icd10, code) if code.startswith(("C77", "C78", "C79", "C7B")) else None
+            return found  # type: ignore[no-any-return]
+        if system == ICD_O_3:
+            return None
+        return self.site_codes.get((system, code))
+
+    def structure(self, system: str, code: str) -> schema.SiteRule | None:
+        """The site that a body structure or an ICD-O topography names."""
+        if system == ICD_O_3:
+            found: Any = by_prefix(self.site_topography, code.upper().replace(".", ""))
+            return found  # type: ignore[no-any-return]
+        return self.site_structures.get((system, code))
+
+    def works_cited(self) -> set[str]:
+        return {row.reference.work for reader in self.tables.values() for row in reader.table.rows} | {self.sites.oligometastatic.reference}
+
+    def _meanings(self) -> dict[tuple[str, str], Meaning]:
+        o, found = self.observations, {}
+        for name, rule in self.facts.items():
+            if rule.code:
+                found[(o.extent_system, name.replace("_", "-"))] = Meaning("extent", name)
+        for axis, codes in self.tnm.axes.items():
+            for system, by_prefix_letter in ((SNOMED, "snomed"), (LOINC, "loinc")):
+                for suffix, prefix in (("", None), ("_c", "c"), ("_p", "p")):
+                    for code in getattr(codes, by_prefix_letter + suffix):
+                        found[(system, code)] = Meaning(axis, prefix)
+        for code in o.size:
+            found[(LOINC, code)] = Meaning("extent", "tumour_size")
+        for code in self.recorded.snomed:
+            found[(SNOMED, code)] = Meaning("figo")
+        for code, edition in self.recorded.ncit.items():
+            found[(NCIT, code)] = Meaning("figo", edition)
+        for code in self.primary.histology_observations.loinc:
+            found[(LOINC, code)] = Meaning("histology")
+        found[(LOINC, o.disease_status)] = Meaning("status")
+        found[(SNOMED, o.obds_site)] = Meaning("obds")
+        return found
+
+    def _sites(self) -> tuple[dict[tuple[str, str], schema.SiteRule], dict[str, object], dict[str, object], dict[tuple[str, str], Any]]:
+        codes: dict[tuple[str, str], schema.SiteRule] = {}
+        icd10: dict[str, object] = {}
+        topography: dict[str, object] = {}
+        structures: dict[tuple[str, str], Any] = {}
+        for rule in self.sites.sites:
+            codes |= {(SNOMED, code): rule for code in rule.snomed}
+            codes |= {(SNOMED, f"obds:{code}"): rule for code in rule.obds_snomed} | {("obds", code): rule for code in rule.obds}
+            icd10 |= dict.fromkeys(rule.icd10, rule)
+            topography |= dict.fromkeys(rule.topography, rule)
+            structures |= {(SNOMED, code): rule for code in rule.structures}
+        for rule in (*self.sites.direct, *self.sites.separate, *self.sites.regions):
+            codes[(SNOMED, rule.code or "")] = rule
+        return codes, icd10, topography, structures
+
+    def _check(self, folder: Path) -> None:
+        """Every fact that a row asks for is a fact we know; every work resolves; no stage stands twice."""
+        for edition, reader in self.tables.items():
+            stages = [row.stage for row in reader.table.rows]
+            for stage in stages:
+                if stages.count(stage) > 1:
+                    raise KnowledgeError(f"The stage {stage} has two rows.", file=f"{edition}.yaml")
+            for row in reader.table.rows:
+                for name in row.when.facts():
+                    if name not in self.facts:
+                        raise KnowledgeError(f"Row {row.stage} asks for `{name}`, which no fact is named.", file=f"{edition}.yaml")
+        for name in (f for c in self.tnm.categories.values() for f in (*c.holds, *c.fails)):
+            if name not in self.facts:
+                raise KnowledgeError(f"A category states `{name}`, which no fact is named.", file="tnm.yaml")
+        for site in (*self.sites.sites, *self.sites.direct, *self.sites.separate, *self.sites.regions):
+            for name in (*site.opens, *([site.holds] if site.holds else [])):
+                if name not in self.facts:
+                    raise KnowledgeError(f"The site {site.site} names `{name}`, which no fact is named.", file="metastatic-sites.yaml")
+        for work in self.works_cited():
+            if work not in self.works:
+                raise KnowledgeError(f"The work `{work}` is cited and not listed in references.yaml.", file="references.yaml")
+
+
+@cache
+def rules() -> Rules:
+    """The rules of this installation, read once."""
+    return Rules()

@@ -1,0 +1,181 @@
+"""What the rule files of staging may say. Unknown keys are refused when the files are read."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from shared.knowledge.table import Reference
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Work(_Strict, frozen=True):
+    """A cited work; `seen` says how it was read."""
+
+    id: str
+    citation: str
+    doi: str | None
+    seen: str
+
+
+class FactRule(_Strict, frozen=True):
+    """A fact: what settles it, whether it can be sent in our code system, and the unit of its measure."""
+
+    ask: str
+    code: bool = True
+    measure: str | None = None
+
+
+class Disorder(_Strict, frozen=True):
+    """A SNOMED disorder of the cervix: its topography and, where it tells, its ICD-O morphology."""
+
+    code: str
+    site: str
+    histology: str | None = None
+
+
+class Outside(_Strict, frozen=True, rename={"first": "from", "last": "to", "but": "except"}):
+    """A range of ICD-O morphologies to which FIGO for carcinoma of the cervix does not apply."""
+
+    first: int
+    last: int
+    but: tuple[int, ...]
+    why: str
+
+
+class HistologyCodes(_Strict, frozen=True):
+    loinc: tuple[str, ...]
+
+
+class PrimaryRules(_Strict, frozen=True):
+    checked: bool
+    reference: Reference
+    topography: dict[str, str]
+    snomed: tuple[Disorder, ...]
+    in_situ_snomed: tuple[str, ...]
+    in_situ_icd10: tuple[str, ...]
+    in_situ_morphology: tuple[str, ...]
+    generic_snomed: tuple[str, ...]
+    cervix_structures: tuple[str, ...]
+    secondary_of_cervix: tuple[str, ...]
+    history_icd10: tuple[str, ...]
+    state_snomed: dict[str, str]
+    morphology: dict[str, str]
+    histology_observations: HistologyCodes
+    outside: tuple[Outside, ...]
+
+
+class SiteRule(_Strict, frozen=True, rename={"site_class": "class"}):
+    """A site of spread: the codes that name it, the fact a definite finding makes true, and the facts that its code leaves open."""
+
+    site: str
+    site_class: str = "adjacent"
+    holds: str | None = None
+    opens: tuple[str, ...] = ()
+    ask: str | None = None
+    contested: bool = False
+    icd10: tuple[str, ...] = ()
+    topography: tuple[str, ...] = ()
+    snomed: tuple[str, ...] = ()
+    structures: tuple[str, ...] = ()
+    obds: tuple[str, ...] = ()
+    obds_snomed: tuple[str, ...] = ()
+    code: str | None = None
+
+
+class OligometastaticRule(_Strict, frozen=True):
+    organs: int
+    lesions: int
+    definition: str
+    reference: str
+
+
+class SiteRules(_Strict, frozen=True):
+    checked: bool
+    reference: Reference
+    sites: tuple[SiteRule, ...]
+    direct: tuple[SiteRule, ...]
+    separate: tuple[SiteRule, ...]
+    regions: tuple[SiteRule, ...]
+    oligometastatic: OligometastaticRule
+
+
+class RecordedRules(_Strict, frozen=True):
+    checked: bool
+    reference: Reference
+    snomed: tuple[str, ...]
+    ncit: dict[str, str]
+    methods: tuple[str, ...]
+    tnm_group_codes: tuple[str, ...]
+    values: dict[str, str]
+
+
+class ObservationRules(_Strict, frozen=True):
+    checked: bool
+    reference: Reference
+    extent_system: str
+    present: tuple[str, ...]
+    absent: tuple[str, ...]
+    equivocal: tuple[str, ...]
+    imaging: tuple[str, ...]
+    pathology: tuple[str, ...]
+    examination: tuple[str, ...]
+    size: tuple[str, ...]
+    size_components: tuple[str, ...]
+    disease_status: str
+    worsened: tuple[str, ...]
+    stable: tuple[str, ...]
+    distant_present: tuple[str, ...]
+    obds_site: str
+    millimetres: dict[str, Decimal]
+    radiotherapy: tuple[str, ...]
+    surgery: tuple[str, ...]
+    palliative: tuple[str, ...]
+    diagnostic: tuple[str, ...]
+    anticancer_rxnorm: tuple[str, ...]
+    anticancer_atc: tuple[str, ...]
+    anticancer_text: tuple[str, ...]
+
+
+class Axis(_Strict, frozen=True):
+    """Observation.code of one TNM axis."""
+
+    snomed: tuple[str, ...]
+    snomed_c: tuple[str, ...]
+    snomed_p: tuple[str, ...]
+    loinc: tuple[str, ...]
+    loinc_c: tuple[str, ...]
+    loinc_p: tuple[str, ...]
+
+
+class Bounds(_Strict, frozen=True):
+    """Millimetres, each end included except below `more_than`."""
+
+    at_most: Decimal | None = None
+    more_than: Decimal | None = None
+
+
+class Category(_Strict, frozen=True):
+    """The facts that one TNM category states; `before_9` where versions 7 and 8 say something else."""
+
+    holds: tuple[str, ...] = ()
+    fails: tuple[str, ...] = ()
+    denies: tuple[str, ...] = ()
+    size: Bounds | None = None
+    depth: Bounds | None = None
+    before_9: Bounds | None = None
+    before_9_holds: tuple[str, ...] = ()
+
+
+class TnmRules(_Strict, frozen=True):
+    checked: bool
+    reference: Reference
+    axes: dict[str, Axis]
+    versions: dict[str, str]
+    values: dict[str, dict[str, str]]
+    beyond: dict[str, tuple[str, ...]]
+    categories: dict[str, Category]

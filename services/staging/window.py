@@ -1,0 +1,92 @@
+"""The staging window: everything up to the start of the first definitive treatment. Later findings never change the stage."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from services.staging.knowledge import Rules
+from services.staging.primary import Tumour
+from shared.fhir.codes import ATC, RXNORM, SNOMED, codes
+from shared.oncology.record import Concept, Finding, Record
+from shared.oncology.stage import Window
+
+DONE = frozenset({"completed", "in-progress", "stopped", "on-hold", "active"})
+# Pathology of the specimen that the first operation removed still belongs to its work-up; 60 days is our reading, not a source's.
+_SPECIMEN = timedelta(days=60)
+
+
+class Treatment(NamedTuple):
+    """One course or dose of cancer treatment, from its start to its end (ISO dates)."""
+
+    start: str
+    end: str
+    kind: str
+    source: str
+
+
+class Course(NamedTuple):
+    """The treatments of the record in order, and the window that the first definitive one closes."""
+
+    window: Window
+    treatments: tuple[Treatment, ...]
+
+    def includes(self, finding: Finding) -> bool:
+        """Whether a finding belongs to the work-up. What has no date is taken as work-up."""
+        when, end = finding.when or finding.recorded, self.window.end
+        if when is None or end is None or _at(when, end) <= 0:
+            return True
+        first = self.treatments[0]
+        if first.kind != "surgery" or finding.method is None or len(end) < 10 or len(when) < 10:
+            return False
+        following = next((t.start for t in self.treatments if t.kind != "surgery"), "9999")
+        return when < following and date.fromisoformat(when) - date.fromisoformat(end) <= _SPECIMEN
+
+
+def course(record: Record, tumour: Tumour, rules: Rules) -> Course:
+    """The treatments and the staging window of the record."""
+    diagnosed = diagnosis(tumour)
+    onset = min((f.when for f in tumour.conditions if f.when), default=None)
+    found = sorted(t for f in record.findings if (t := _treatment(f, rules)) is not None and (onset is None or _at(t.start, onset) >= 0))
+    if not found:
+        return Course(Window(start=diagnosed), ())
+    return Course(Window(start=diagnosed, end=found[0].start, ends_with=found[0].source), tuple(found))
+
+
+def diagnosis(tumour: Tumour) -> str | None:
+    """The day of diagnosis: the earliest onset of the primary, else the day it was written down."""
+    dates = [f.when or f.recorded for f in tumour.conditions]
+    return min((d for d in dates if d), default=None)
+
+
+def _at(one: str, other: str) -> int:
+    """-1, 0 or 1 at the precision that both dates have."""
+    shared = min(len(one), len(other))
+    a, b = one[:shared], other[:shared]
+    return (a > b) - (a < b)
+
+
+def _treatment(finding: Finding, rules: Rules) -> Treatment | None:
+    if finding.when is None or finding.status not in DONE:
+        return None
+    o = rules.observations
+    if finding.kind == "procedure":
+        palliative = any(code in o.palliative or code in o.diagnostic for _, code in codes(finding.intent))
+        kinds = {code for concept in (finding.concept, *finding.category) for system, code in codes(concept) if system == SNOMED}
+        kind = "radiotherapy" if kinds & set(o.radiotherapy) else "surgery" if kinds & set(o.surgery) else None
+        if kind is None or palliative:
+            return None
+    elif finding.kind in ("medication-administration", "medication-statement") and _anticancer(finding.concept, rules):
+        kind = "drug"
+    else:
+        return None
+    return Treatment(finding.when, finding.until or finding.when, kind, finding.source)
+
+
+def _anticancer(concept: Concept, rules: Rules) -> bool:
+    o = rules.observations
+    for system, code in codes(concept):
+        if (system == RXNORM and code in o.anticancer_rxnorm) or (system == ATC and code.startswith(o.anticancer_atc)):
+            return True
+    texts = (concept.text or "", *(c.display or "" for c in concept.codings))
+    return any(drug in text.lower() for text in texts for drug in o.anticancer_text)
