@@ -1,0 +1,51 @@
+# `make demo` and `make test` do all their own set-up. Every target is safe to repeat.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8080
+
+.PHONY: demo test check serve hapi bench format constraints clean
+
+demo: $(VENV)/ready  ## the main job on an embedded FHIR server with synthetic patients
+	@$(BIN)/figaro demo
+
+test: $(VENV)/ready  ## everything, the HAPI FHIR server and PostgreSQL included
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/ready  ## the fast lane: format, lint, types, imports, knowledge, unit and cases
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo > /dev/null || $(BIN)/lint-imports --no-logo
+	@$(BIN)/figaro knowledge check
+	@$(BIN)/python -m pytest -q -m "not slow and not hapi and not postgres"
+
+serve: $(VENV)/ready  ## the three services in one process; settings from FIGARO_…
+	@$(BIN)/figaro serve
+
+hapi: $(VENV)/ready  ## a HAPI FHIR R4 server on loopback, in memory
+	@$(BIN)/python -m tests.peers.hapi_server --port $(PORT)
+
+bench: $(VENV)/ready  ## ratios against peers, in one run
+	@$(BIN)/python -m benchmarks.staging
+
+format: $(VENV)/ready
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix --quiet .
+
+constraints: $(VENV)/ready  ## resolves pyproject.toml anew: names, versions and hashes, no addresses
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header --no-emit-package figaro-fhir --quiet --output-file constraints.txt
+
+clean:
+	@rm -rf $(VENV) build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/peers/hapi/target
+
+# Two steps: what others wrote, by hash; then ourselves, without dependencies.
+$(VENV)/ready: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Figaro needs Python 3.11 or newer; found $$($(PYTHON) --version). Install it, or give PYTHON=…"; exit 1; }
+	@echo "Installing into $(VENV) (once) …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
