@@ -75,3 +75,31 @@ def by_prefix(table: dict[str, object], code: str, shortest: int = 3) -> object 
         if (found := table.get(code[:length])) is not None:
             return found
     return None
+
+
+# NCIt codes of the FIGO stages that the cervix has (mCODE 4.0.0, mcode-figo-stage-value-vs); the suffix r or p has no code.
+FIGO_STAGES = {
+    "C96244": "I",
+    "C96245": "IA",
+    "C96246": "IA1",
+    "C96247": "IA2",
+    "C96248": "IB",
+    "C96249": "IB1",
+    "C96250": "IB2",
+    "C162222": "IB3",
+    "C96252": "II",
+    "C96253": "IIA",
+    "C162223": "IIA1",
+    "C162224": "IIA2",
+    "C96254": "IIB",
+    "C96255": "III",
+    "C96256": "IIIA",
+    "C96257": "IIIB",
+    "C96258": "IIIC",
+    "C96259": "IIIC1",
+    "C96260": "IIIC2",
+    "C96261": "IV",
+    "C96262": "IVA",
+    "C96263": "IVB",
+}
+FIGO_CODES = {stage: code for code, stage in FIGO_STAGES.items()}

@@ -1,0 +1,65 @@
+"""What a FHIR server says it can do. Knows CapabilityStatements, opens no connection. Source: FHIR R4 4.0.1, CapabilityStatement."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _Code(msgspec.Struct, frozen=True, rename="camel"):
+    code: str = ""
+
+
+class _SearchParam(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    type: str = ""
+
+
+class ResourceCapability(msgspec.Struct, frozen=True, rename="camel"):
+    """What is offered for one resource type."""
+
+    type: str
+    interaction: tuple[_Code, ...] = ()
+    search_param: tuple[_SearchParam, ...] = ()
+    search_include: tuple[str, ...] = ()
+    conditional_create: bool = False
+    conditional_update: bool = False
+    update_create: bool = False
+    versioning: str | None = None
+
+
+class _Rest(msgspec.Struct, frozen=True, rename="camel"):
+    mode: str = "server"
+    resource: tuple[ResourceCapability, ...] = ()
+    interaction: tuple[_Code, ...] = ()
+
+
+class _Software(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    version: str | None = None
+
+
+class Capabilities(msgspec.Struct, frozen=True, rename="camel", tag_field="resourceType", tag="CapabilityStatement"):
+    """A CapabilityStatement, as far as we ask it."""
+
+    fhir_version: str = ""
+    software: _Software | None = None
+    rest: tuple[_Rest, ...] = ()
+    format: tuple[str, ...] = ()
+
+    def of(self, type: str) -> ResourceCapability | None:
+        """What is offered for a resource type; None when nothing is."""
+        return next((offer for rest in self.rest if rest.mode == "server" for offer in rest.resource if offer.type == type), None)
+
+    def allows(self, type: str, interaction: str) -> bool:
+        """Whether e.g. `search-type`, `read`, `create`, `update` is offered for the type."""
+        offer = self.of(type)
+        return offer is not None and any(one.code == interaction for one in offer.interaction)
+
+    def searches(self, type: str, name: str) -> bool:
+        """Whether the type can be searched by that parameter."""
+        offer = self.of(type)
+        return offer is not None and any(one.name == name for one in offer.search_param)
+
+    def system(self, interaction: str) -> bool:
+        """Whether e.g. `transaction`, `batch`, `history-system` is offered for the whole server."""
+        return any(one.code == interaction for rest in self.rest if rest.mode == "server" for one in rest.interaction)

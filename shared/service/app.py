@@ -1,0 +1,116 @@
+"""What every service has: health, metrics, documentation, and errors as FHIR OperationOutcome."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+
+from shared.fhir.outcome import FigaroError, NotFound, OutcomeIssue, Refused, Unavailable, Unreadable, to_bytes
+from shared.service.rim import FHIR_JSON, Meters, Rim
+
+Ready = Callable[[], Awaitable[Mapping[str, object] | None]]
+
+
+def create_app(
+    title: str,
+    *,
+    routers: Iterable[APIRouter] = (),
+    lifespan: Any = None,
+    ready: Ready | None = None,
+    version: str = "0.1.0",
+    body_limit: int = 50_000_000,
+) -> FastAPI:
+    """One service. `ready` raises Unavailable, saying what is missing, while the service cannot work; what it returns is shown.
+
+    `body_limit` is in bytes. `app.state.registry` takes further metrics.
+    """
+    app = FastAPI(title=title, version=version, lifespan=lifespan, redoc_url=None)
+    app.state.registry = CollectorRegistry()
+    app.add_middleware(Rim, meters=Meters(app.state.registry), body_limit=body_limit)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    app.include_router(_health(app, ready))
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def answer(error: FigaroError) -> Response:
+    """The HTTP answer for an error."""
+    headers = {}
+    if isinstance(error, Unavailable) and error.retry_after is not None:
+        headers["Retry-After"] = str(max(0, round(error.retry_after)))
+    return Response(to_bytes(error), status_code=error.status, media_type=FHIR_JSON, headers=headers)
+
+
+def _health(app: FastAPI, ready: Ready | None) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/health/live")
+    async def live() -> dict[str, str]:
+        """The process runs."""
+        return {"status": "live"}
+
+    @router.get("/health/ready")
+    async def is_ready() -> dict[str, object]:
+        """The service can do its work."""
+        details = await ready() if ready is not None else None
+        return {"status": "ready", **(details or {})}
+
+    @router.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(app.state.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+async def _ours(_request: Request, error: Exception) -> Response:
+    return answer(error if isinstance(error, FigaroError) else FigaroError("Something went wrong here."))
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = error.headers if isinstance(error, HTTPException) else None
+    if status == HTTPStatus.NOT_FOUND:
+        response = answer(NotFound("There is nothing at this address; /docs lists what there is."))
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        response = answer(
+            Refused("This address does not take that method; /docs lists what it takes.", status=status, code="not-supported")
+        )
+    else:
+        response = answer(Refused(str(getattr(error, "detail", "")) or HTTPStatus(status).phrase, status=status, code="processing"))
+    response.headers.update(headers or {})
+    return response
+
+
+async def _validation(_request: Request, error: Exception) -> Response:
+    wrong = error.errors() if isinstance(error, RequestValidationError) else []
+    places = [".".join(map(str, one["loc"])) for one in wrong]
+    issues = tuple(
+        OutcomeIssue(severity="error", code="required" if one["type"] == "missing" else "value", expression=(place,))
+        for one, place in zip(wrong, places, strict=True)
+    )
+    text = f"The request cannot be understood; look at: {', '.join(places)}."
+    return answer(Unreadable(text, where=places[0] if places else None, outcome=issues))
+
+
+async def _undecodable(_request: Request, error: Exception) -> Response:
+    # What stands between quotation marks after "value" is the sender's own.
+    said = re.sub(r" '[^']*'", "", str(error))
+    return answer(Unreadable(f"The body cannot be read: {said}.", where="the body"))
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    FigaroError: _ours,
+    HTTPException: _http,
+    RequestValidationError: _validation,
+    msgspec.DecodeError: _undecodable,
+}

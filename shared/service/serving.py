@@ -1,0 +1,88 @@
+"""Runs an ASGI application on uvicorn: until told to stop, or for as long as a block of code lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import uvicorn
+
+from shared.fhir.outcome import Refused, Unavailable
+from shared.service import log
+
+# What is under way when a stop is asked for gets this long, in seconds.
+GRACE = 10
+
+
+def run(app: Any, *, host: str = "127.0.0.1", port: int = 8000, log_level: str = "INFO") -> None:
+    """Serves until SIGINT or SIGTERM, lets requests under way end, and returns. All logs of the process go through `shared.service.log`.
+
+    Raises Refused when the address cannot be taken, Unavailable when the application does not start.
+    """
+    log.configure(log_level)
+    with _listen(host, port) as listener:
+        server = _Ending(_config(app))
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(_serve(server, listener))
+
+
+@asynccontextmanager
+async def served(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Yields the base URL of the application, served by this event loop on a free port; ends it on leaving."""
+    with _listen(host, port) as listener:
+        server = _Quiet(_config(app))
+        task = asyncio.create_task(_serve(server, listener))
+        try:
+            while not server.started and not task.done():  # noqa: ASYNC110 -- uvicorn tells by an attribute only
+                await asyncio.sleep(0.01)
+            if not server.started:
+                await task
+            yield f"http://{host}:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await asyncio.wait([task])
+
+
+class _Ending(uvicorn.Server):
+    """A server that returns when told to stop; uvicorn's own lets the signal end the process before the caller has tidied up."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Quiet(uvicorn.Server):
+    """A server inside somebody else's process, whose signals are not its to take."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    try:
+        await server.serve(sockets=[listener])
+    except SystemExit as error:  # uvicorn's way of saying that the lifespan failed
+        raise Unavailable("The service did not start: its log tells why.") from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise Refused(f"{host}:{port} cannot be listened on ({error.strerror}): choose another FIGARO_HOST or FIGARO_PORT.") from error
+
+
+def _config(app: Any) -> uvicorn.Config:
+    # Our own access log writes the path's template; uvicorn's would write queries with codes and tokens (LG-03).
+    return uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE)

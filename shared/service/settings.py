@@ -1,0 +1,48 @@
+"""Settings by environment, FIGARO_…; the same base for every service. Outside the demo no secret has a default."""
+
+from __future__ import annotations
+
+from typing import Literal, Self, TypeVar
+
+from pydantic import SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.fhir.outcome import Refused
+
+PREFIX = "FIGARO_"
+
+
+class Settings(BaseSettings):
+    """What every service is told. Secrets are SecretStr, so that they never print."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    demo: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8000
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _no_default_secret(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if not self.demo and isinstance(value, SecretStr) and value == field.default:
+                raise ValueError(f"{PREFIX}{name.upper()} still has the secret of the demo: set your own")
+        return self
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def load(kind: type[SettingsT]) -> SettingsT:
+    """Reads the environment. Raises Refused, naming every variable that is missing or wrong, and no value."""
+    try:
+        return kind()
+    except ValidationError as error:
+        wrong = "; ".join(_sentence(tuple(one["loc"]), one["msg"]) for one in error.errors(include_input=False, include_url=False))
+        raise Refused(f"The settings cannot be used: {wrong}.", code="invalid") from None
+
+
+def _sentence(place: tuple[int | str, ...], message: str) -> str:
+    said = message.removeprefix("Value error, ")
+    return f"{PREFIX}{'__'.join(map(str, place)).upper()}: {said}" if place else said
