@@ -1,0 +1,51 @@
+"""The FHIR servers that tests talk to. Each is started once a run, on loopback, and ended with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from shared.service.embedded import embedded_fhir_server
+
+_NO_HAPI = "HAPI FHIR was not there"
+
+
+@pytest.fixture(scope="session")
+def sekmet() -> Iterator[str]:
+    """The base URL of a sekmet-fhir server."""
+    with embedded_fhir_server() as base_url:
+        yield base_url
+
+
+@pytest.fixture(scope="session")
+def hapi() -> Iterator[str]:
+    """The base URL of a HAPI FHIR server; the first run builds it with Maven."""
+    from tests.peers.hapi_server import hapi_server
+
+    server = hapi_server()
+    try:
+        base_url = server.__enter__()
+    except RuntimeError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"{_NO_HAPI}: {error}")
+        pytest.skip(f"{_NO_HAPI}: {error}")
+    try:
+        yield base_url
+    finally:
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture(params=["sekmet", pytest.param("hapi", marks=pytest.mark.hapi)])
+def fhir_base(request: pytest.FixtureRequest) -> str:
+    """Each server in turn: what holds for one of them only is no contract."""
+    base_url: str = request.getfixturevalue(request.param)
+    return base_url
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A run without HAPI says so where nobody can overlook it."""
+    missed = [report for report in terminalreporter.stats.get("skipped", []) if _NO_HAPI in str(report.longrepr)]
+    if missed:
+        terminalreporter.write_sep("!", f"{_NO_HAPI}: {len(missed)} contract tests did not run against it", red=True, bold=True)
