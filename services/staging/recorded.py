@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from services.staging.knowledge import Meaning, Rules
 from services.staging.primary import USABLE, Tumour
-from shared.fhir.codes import NCIT, SNOMED, codes
+from shared.fhir.codes import FIGO_STAGES, NCIT, SNOMED, codes
 from shared.oncology.record import Concept, Finding, Issue
 from shared.oncology.stage import EditionStage, Recorded
 
@@ -35,7 +35,7 @@ def of_observation(finding: Finding, meaning: Meaning, rules: Rules) -> Iterator
     """The stage that an observation of stage records."""
     if finding.status not in USABLE:
         return
-    stage = _stage(finding.value.concept, rules) or _stage(Concept(text=finding.value.text), rules)
+    stage = _stage(finding.value.concept) or _stage(Concept(text=finding.value.text))
     if stage is not None:
         edition = meaning.detail or _named(finding, rules)
         yield Given(edition, stage, finding.source, finding.when or "")
@@ -48,7 +48,7 @@ def of_conditions(tumour: Tumour, rules: Rules, seen: set[str]) -> Iterator[Give
             if seen.intersection(entry.assessments):
                 continue
             kinds = {code for _, code in codes(entry.type)}
-            stage = _stage(entry.summary, rules)
+            stage = _stage(entry.summary)
             if stage is not None and not kinds.intersection(rules.recorded.tnm_group_codes):
                 texts = [c.text for c in (entry.summary, entry.type) if c and c.text]
                 yield Given(_edition(" ".join(texts)), stage, condition.source, condition.when or "")
@@ -98,12 +98,12 @@ def parents(stage: str) -> tuple[str, ...]:
     return tuple(roman.group() + rest[:length] for length in range(len(rest)))
 
 
-def _stage(concept: Concept | None, rules: Rules) -> str | None:
+def _stage(concept: Concept | None) -> str | None:
     if concept is None:
         return None
     for system, code in codes(concept):
-        if system == NCIT and code in rules.recorded.values:
-            return rules.recorded.values[code]
+        if system == NCIT and code in FIGO_STAGES:
+            return FIGO_STAGES[code]
     for text in (concept.text, *(c.display for c in concept.codings)):
         if text and (match := _STAGE.search(text)):
             return match.group(1).upper()

@@ -111,7 +111,6 @@ class RecordedRules(_Strict, frozen=True):
     ncit: dict[str, str]
     methods: tuple[str, ...]
     tnm_group_codes: tuple[str, ...]
-    values: dict[str, str]
 
 
 class ObservationRules(_Strict, frozen=True):
