@@ -87,8 +87,8 @@ class _Reading:
                 self._set_aside("modifier-unknown", f"{source} carries a modifier that is not understood; it is not used.", source)
                 continue
             finding = _READERS[kind](self, source, resource)
-            if finding is not None and (finding := self._dated(finding, resource.meta, birth, death)) is not None:
-                findings[source] = finding
+            if finding is not None:
+                findings[source] = self._dated(finding, resource.meta, birth, death)
         return Record(
             patient=patient,
             birth_date=birth,
@@ -160,7 +160,7 @@ class _Reading:
     def _set_aside(self, code: str, text: str, source: str) -> None:
         self.issues.append(Issue(severity="warning", code=code, text=text, sources=(source,)))
 
-    def _dated(self, finding: Finding, meta: r4.Meta, birth: str | None, death: str | None) -> Finding | None:
+    def _dated(self, finding: Finding, meta: r4.Meta, birth: str | None, death: str | None) -> Finding:
         """The finding with its dates judged: a date that contradicts the record is named and never used as a date."""
         written = _day(meta.lastUpdated)
         for date in (finding.when, finding.until, finding.recorded):
@@ -182,7 +182,8 @@ class _Reading:
             if why:
                 self._set_aside("date-implausible", f"{finding.source}: its date {why}; the date is not used.", finding.source)
                 if self.as_of and later(date, self.as_of):
-                    return None  # what nobody knew on the day asked for
+                    # True, only later than asked: it still tells what lies after the staging window, and never sets today.
+                    return msgspec.structs.replace(finding, plausible=False)
                 return msgspec.structs.replace(finding, when=None, until=None, recorded=None, plausible=False)
         self.today = max(self.today, finding.when or "", finding.until or "", finding.recorded or "")
         return finding

@@ -1,0 +1,293 @@
+"""The command `figaro`. Data goes to standard output, messages to standard error; bad input is answered in one sentence.
+
+With `services/together.py` the only module that may import more than one service. Heavy libraries are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from shared.fhir.outcome import FigaroError, KnowledgeError, Refused, Unreadable, to_bytes
+
+if TYPE_CHECKING:
+    from shared.oncology.record import Record
+
+app = typer.Typer(
+    name="figaro",
+    help="FIGO staging and regimen options for cervical cancer, from FHIR to a draft CarePlan. Proposes, never orders.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+knowledge = typer.Typer(help="The rules, regimens and citations.", no_args_is_help=True)
+app.add_typer(knowledge, name="knowledge")
+
+UNREADABLE = 2
+File = Annotated[str, typer.Argument(metavar="FILE|-", help="A FHIR Bundle, or NDJSON with one Bundle a line; - is standard input.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="Answer as of this day (YYYY-MM-DD); no clock is read.")]
+JsonErrors = Annotated[bool, typer.Option("--json-errors", help="Errors as FHIR OperationOutcome.")]
+
+
+def main() -> None:
+    """Runs a command; an error of ours becomes one sentence on standard error, and never a traceback."""
+    try:
+        app(prog_name="figaro")
+    except FigaroError as error:
+        if "--json-errors" in sys.argv:
+            sys.stderr.buffer.write(to_bytes(error) + b"\n")
+        else:
+            sys.stderr.write(f"figaro: {error}\n")
+        raise SystemExit(UNREADABLE if isinstance(error, Unreadable | Refused) else 1) from None
+    except BrokenPipeError:
+        # The reader has gone (`figaro stage … | head`): there is nobody left to tell.
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+@app.command(epilog="Example: figaro stage patient.json --text")
+def stage(
+    file: File,
+    as_of: AsOf = None,
+    text: Annotated[bool, typer.Option("--text", help="For people instead of JSON.")] = False,
+    json_errors: JsonErrors = False,
+) -> None:
+    """FHIR in, staging out. Reaches no network."""
+    from services.staging.knowledge import rules
+    from services.staging.stage import stage as derive
+    from shared.oncology.record import encode
+
+    known = rules()
+    if text:
+        from services.words import staging as in_words
+
+        _answer(file, as_of, lambda record: in_words(derive(record, known)).encode(), json_errors, plain=True)
+    else:
+        _answer(file, as_of, lambda record: encode(derive(record, known)), json_errors)
+
+
+@app.command(epilog="Example: figaro recommend patient.json --region FDA")
+def recommend(
+    file: File,
+    as_of: AsOf = None,
+    region: Annotated[str | None, typer.Option(metavar="FDA|EMA|NMPA", help="Make this agency's approval a criterion.")] = None,
+    json_errors: JsonErrors = False,
+) -> None:
+    """FHIR in, recommendation out. Reaches no network."""
+    from shared.oncology.record import encode
+
+    answering = _recommending(region)
+    _answer(file, as_of, lambda record: encode(answering(record)[1]), json_errors)
+
+
+@app.command(epilog="Example: figaro careplan patient.json > transaction.json")
+def careplan(file: File, as_of: AsOf = None, json_errors: JsonErrors = False) -> None:
+    """FHIR in, the transaction Bundle that would be written. Reaches no network."""
+    import msgspec
+
+    from services.recommend.app import drugs
+    from services.recommend.careplan import Answer, transaction
+    from services.recommend.library import library
+    from shared import VERSION
+    from shared.fhir.r4 import check
+
+    answering, codes = _recommending(None), drugs(library())
+
+    def write(record: Record) -> bytes:
+        staging, recommendation = answering(record)
+        bundle = transaction(Answer(record, staging, recommendation), codes, at=_instant(record), software=VERSION)
+        if wrong := check(bundle):
+            raise FigaroError(f"The transaction is not valid FHIR R4: {wrong[0]} ({len(wrong)} in all).")
+        return msgspec.json.encode(bundle)
+
+    _answer(file, as_of, write, json_errors)
+
+
+def _recommending(region: str | None) -> Callable[[Record], tuple[Any, Any]]:
+    from services.recommend.candidates import recommend as propose
+    from services.recommend.library import library
+    from services.staging.knowledge import rules
+    from services.staging.stage import stage as derive
+
+    if region is not None and region not in ("FDA", "EMA", "NMPA"):
+        raise Refused(f"There is no region {region[:20]}: give FDA, EMA or NMPA.")
+    known, shelf, agency = rules(), library(), region
+
+    def answer(record: Record) -> tuple[Any, Any]:
+        staging = derive(record, known)
+        return staging, propose(record, staging, shelf, region=agency)  # type: ignore[arg-type]
+
+    return answer
+
+
+def _instant(record: Record) -> str:
+    """The newest day of the record as an instant: no clock is read, so that the same input gives the same bytes."""
+    return f"{((record.today or '1970') + '-01-01')[:10]}T00:00:00Z"
+
+
+def _answer(file: str, as_of: str | None, answering: Callable[[Record], bytes], json_errors: bool, *, plain: bool = False) -> None:
+    """Writes an answer for every Bundle of the file; leaves with 2 where one could not be read."""
+    from services.offline import answers
+
+    broken = False
+    with _open(file) as stream:
+        for line in answers(stream, answering, as_of=_day(as_of), plain=plain):
+            if line.error is not None and (line.whole or plain):
+                raise line.error
+            if line.error is not None:
+                broken = True
+                sys.stderr.write(f"figaro: {line.error}\n")
+            sys.stdout.buffer.write(line.answer + b"\n")
+    sys.stdout.flush()
+    if broken:
+        raise typer.Exit(UNREADABLE)
+
+
+def _open(file: str) -> BinaryIO:
+    if file == "-":
+        return sys.stdin.buffer
+    try:
+        return Path(file).open("rb")
+    except OSError as error:
+        raise Unreadable(f"{file} cannot be opened: {(error.strerror or 'no reason given').lower()}.", where=file) from None
+
+
+def _day(as_of: str | None) -> str | None:
+    if as_of is None:
+        return None
+    from datetime import date
+
+    try:
+        return date.fromisoformat(as_of).isoformat()
+    except ValueError:
+        raise Refused(f"--as-of takes a day as YYYY-MM-DD, not {as_of[:20]!r}.") from None
+
+
+@knowledge.command("check", epilog="Example: figaro knowledge check")
+def check_knowledge() -> None:
+    """Validates every rule, regimen and citation; leaves with 1 on any refusal."""
+    from services.recommend.library import check, load_library
+    from services.staging.knowledge import Rules
+
+    refusals: list[KnowledgeError] = []
+    try:
+        staging = Rules()
+    except KnowledgeError as error:
+        refusals.append(error)
+    refusals += check()
+    for refusal in refusals:
+        sys.stderr.write(f"refused  {refusal}\n")
+    if refusals:
+        raise typer.Exit(1)
+    library = load_library()
+    rows = sum(len(reader.table.rows) for reader in staging.tables.values())
+    unchecked = sum(not row.checked for reader in staging.tables.values() for row in reader.table.rows)
+    figures = [figure for work in library.works.values() for figure in work.figures]
+    typer.echo(f"staging      {len(staging.tables)} editions, {rows} rows ({unchecked} not checked against their source)")
+    typer.echo(f"             edition {staging.knowledge.edition}, digest {staging.knowledge.digest}")
+    typer.echo(f"recommend    {len(library.regimens)} regimens, {len(library.works)} works, {len(figures)} figures")
+    typer.echo(f"             {sum(not f.checked for f in figures)} figures not checked and therefore never shown")
+    typer.echo(f"             edition {library.knowledge.edition}, digest {library.knowledge.digest}")
+    typer.echo(f"review       {library.drafts} files nobody has signed; the next review is due {library.next_review}")
+    typer.echo("No refusal.")
+
+
+@knowledge.command("show", epilog="Example: figaro knowledge show figo-2018")
+def show_knowledge(name: Annotated[str | None, typer.Argument(metavar="[ID]", help="An edition, a regimen or a work.")] = None) -> None:
+    """Shows a table, a regimen or a work as a person would read it; without an id, lists them."""
+    from services.recommend.library import library
+    from services.recommend.text import show
+    from services.staging.knowledge import rules
+    from services.words import table
+
+    known, shelf = rules(), library()
+    if name is None:
+        for title, ids in (("editions", known.tables), ("regimens", shelf.regimens), ("works", shelf.works)):
+            typer.echo(f"{title}\n  " + "\n  ".join(sorted(ids)))
+    elif name in known.tables:
+        typer.echo(table(known.tables[name].table, known.works))
+    else:
+        typer.echo(show(name, shelf))
+
+
+@app.command(epilog="Example: FIGARO_FHIR_BASE=http://127.0.0.1:8080/fhir figaro serve")
+def serve(
+    service: Annotated[
+        str | None, typer.Argument(metavar="[ingest|staging|recommend]", help="One service; all three when none is named.")
+    ] = None,
+) -> None:
+    """Runs one service, or all three in one process. Settings come from the environment (FIGARO_…)."""
+    from shared.service.log import configure
+    from shared.service.serving import run
+    from shared.service.settings import load
+
+    settings: Any
+    application: Any
+    if service is None:
+        from services.together import TogetherSettings, create_together
+
+        settings = load(TogetherSettings)
+        application = create_together(settings)
+    elif service == "ingest":
+        from services.ingest.app import create as create_ingest
+        from services.ingest.settings import IngestSettings
+
+        settings = load(IngestSettings)
+        application = create_ingest(settings)
+    elif service == "staging":
+        from services.staging.app import create as create_staging
+        from services.staging.settings import StagingSettings
+
+        settings = load(StagingSettings)
+        application = create_staging(settings)
+    elif service == "recommend":
+        from services.recommend.app import create as create_recommend
+        from services.recommend.settings import RecommendSettings
+
+        settings = load(RecommendSettings)
+        application = create_recommend(settings)
+    else:
+        raise Refused(f"There is no service {service[:20]}: give ingest, staging or recommend, or none for all three.")
+    configure(settings.log_level)
+    run(application, host=settings.host, port=settings.port)
+
+
+@app.command(epilog="Example: figaro run http://127.0.0.1:8080/fhir --patient 17")
+def run(
+    base_url: Annotated[str, typer.Argument(metavar="BASE_URL", help="A FHIR R4 server that may be read and written.")],
+    patient: Annotated[list[str] | None, typer.Option("--patient", metavar="ID", help="Only this patient; may be given often.")] = None,
+    as_of: AsOf = None,
+    json_errors: JsonErrors = False,
+) -> None:
+    """Pulls, stages, recommends and writes back, for every patient with a cervical cancer or for those named."""
+    import asyncio
+
+    from services.running import run_against
+
+    stuck = asyncio.run(run_against(base_url, tuple(patient or ()), as_of=_day(as_of)))
+    if stuck:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: figaro demo")
+def demo(
+    stay: Annotated[bool | None, typer.Option("--stay/--no-stay", help="Keep the servers up afterwards (default: on a terminal).")] = None,
+) -> None:
+    """The main job on an embedded default: a FHIR server with synthetic patients, and CarePlans written back to it."""
+    import asyncio
+
+    from rich.console import Console
+
+    from services.demo import demo as play
+    from shared.service.log import configure
+
+    configure("ERROR")
+    out = Console(width=None if sys.stdout.isatty() else 150)
+    try:
+        asyncio.run(play(out, Console(stderr=True), stay=sys.stdout.isatty() if stay is None else stay))
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,167 @@
+"""What `codes.yaml` may say: which codes, units and words mean which fact. System and code come first, words only where listed."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Annotated
+
+import msgspec
+
+from services.recommend.regimen import Id, Text
+from shared.oncology.record import Concept, Finding
+
+Codes = dict[str, tuple[str, ...]]
+
+
+class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A UCUM code that is understood, how it becomes the fact's unit, and the same unit as people print it."""
+
+    code: Text
+    times: float = 1
+    divide: float = 1
+    printed: tuple[Text, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A coded or worded value, and what it means."""
+
+    value: float | str
+    codes: Codes = {}
+    words: tuple[Text, ...] = ()
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A number: its unit, the codes it comes under, the units understood, and the bounds outside which it is not believed."""
+
+    fact: Id
+    says: Text
+    unit: Text
+    codes: Codes
+    units: tuple[Unit, ...]
+    plausible: tuple[float, float]
+    answers: tuple[Answer, ...] = ()
+    text: Text | None = None
+
+
+class Scale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An observation whose value is one of a few words."""
+
+    fact: Id
+    says: Text
+    codes: Codes
+    answers: tuple[Answer, ...]
+
+
+class Disorder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A condition, procedure or allergy that is there or not. `ever`: a past one counts too; `none`: codes that deny it."""
+
+    fact: Id
+    says: Text
+    kinds: tuple[Text, ...] = ("condition",)
+    codes: Codes = {}
+    words: tuple[Text, ...] = ()
+    not_words: tuple[Text, ...] = ()
+    none: Codes = {}
+    ever: bool = False
+
+
+class Drug(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An anticancer drug: RxNorm ingredient, ATC, other names, classes. `checked`: the RxNorm code was seen in a public list."""
+
+    id: Id
+    name: Text
+    rxnorm: Annotated[str, msgspec.Meta(pattern=r"^\d+$")] | None = None
+    atc: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]\d{2}[A-Z]{2}\d{2}$")] | None = None
+    names: tuple[Text, ...] = ()
+    classes: tuple[Id, ...] = ()
+    checked: bool = False
+
+
+class Histology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A class of histology, and the codes that mean it."""
+
+    value: Id
+    codes: Codes
+
+
+class Derived(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A fact that is worked out and not read; `unit` where it is a number."""
+
+    fact: Id
+    says: Text
+    unit: Text | None = None
+
+
+class CodeBook(msgspec.Struct, frozen=True, kw_only=True, dict=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    systems: Codes
+    measures: tuple[Measure, ...]
+    scales: tuple[Scale, ...]
+    disorders: tuple[Disorder, ...]
+    drugs: tuple[Drug, ...]
+    histology: tuple[Histology, ...]
+    sites: dict[str, Codes]
+    derived: tuple[Derived, ...]
+    never_words: tuple[Text, ...]
+
+    @cached_property
+    def _system(self) -> dict[str, str]:
+        return {url: name for name, urls in self.systems.items() for url in urls}
+
+    @cached_property
+    def units(self) -> dict[str, str | None]:
+        """Every fact that can be supplied, with its unit; None for a fact in words."""
+        read: dict[str, str | None] = {m.fact: m.unit for m in self.measures}
+        worded = [scale.fact for scale in self.scales] + [disorder.fact for disorder in self.disorders]
+        return read | dict.fromkeys(worded) | {derived.fact: derived.unit for derived in self.derived}
+
+    def drug(self, name: str) -> Drug:
+        """The drug of that id."""
+        return next(drug for drug in self.drugs if drug.id == name)
+
+    def drug_of(self, concept: Concept) -> tuple[Drug, ...]:
+        """The anticancer drugs that a medication concept names: by ingredient code, by ATC, else by name as a whole word."""
+        wanted = {(self._system.get(c.system or ""), c.code) for c in concept.codings}
+        coded = tuple(d for d in self.drugs if ("rxnorm", d.rxnorm) in wanted or ("atc", d.atc) in wanted)
+        return coded or tuple(d for d in self.drugs if said(concept, (d.name, *d.names)))
+
+    def means(self, concept: Concept | None, codes: Codes) -> bool:
+        """Whether a coding of the concept is among the codes; an ICD-10 or ICD-O code stands for everything that begins with it."""
+        for coding in concept.codings if concept else ():
+            system = self._system.get(coding.system or "")
+            if system is None or coding.code is None:
+                continue
+            listed = codes.get(system, ())
+            if coding.code in listed or (system in ("icd10", "icdo3") and coding.code.startswith(tuple(listed))):
+                return True
+        return False
+
+    def answer(self, concept: Concept | None, text: str | None, answers: tuple[Answer, ...]) -> float | str | None:
+        """The first answer that the value means, by code, else by words."""
+        for answer in answers:
+            if self.means(concept, answer.codes):
+                return answer.value
+        whole = Concept(text=" ".join([*(words(concept) if concept else ()), text or ""]))
+        return next((answer.value for answer in answers if said(whole, answer.words)), None)
+
+    def shows(self, finding: Finding, disorder: Disorder) -> bool:
+        """Whether the finding is of this disorder."""
+        if finding.kind not in disorder.kinds:
+            return False
+        by_word = said(finding.concept, disorder.words) and not said(finding.concept, (*disorder.not_words, *self.never_words))
+        return by_word or self.means(finding.concept, disorder.codes)
+
+
+def words(concept: Concept) -> list[str]:
+    """The texts of a concept: its own, and its codings' displays."""
+    return [text for text in (concept.text, *(c.display for c in concept.codings)) if text]
+
+
+def said(concept: Concept, phrases: tuple[str, ...]) -> bool:
+    """Whether one of the phrases stands in the concept's texts, as whole words and whatever the case."""
+    if not phrases:
+        return False
+    pattern = "|".join(re.escape(phrase) for phrase in phrases)
+    return any(re.search(rf"(?<!\w)(?:{pattern})(?!\w)", text, re.IGNORECASE) for text in words(concept))

@@ -1,0 +1,127 @@
+"""What can be wrong between knowledge files: an id that leads nowhere, a unit that does not fit, a regimen without place, an idle work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from services.recommend.policy import Policy
+from services.recommend.regimen import Cited, Contraindication, Place, Predicate, Regimen, Rule
+
+if TYPE_CHECKING:
+    from services.recommend.library import Library
+
+
+def faults(found: Library) -> Iterator[tuple[str, str]]:
+    """What is wrong between files: the file, and a sentence whose first word in backticks stands on the line at fault."""
+    for regimen in found.regimens.values():
+        for text in _regimen_faults(found, regimen):
+            yield f"regimens/{regimen.id}.yaml", text
+    names = {drug.id for drug in found.book.drugs} | {name for drug in found.book.drugs for name in drug.classes}
+    for precautions in found.precautions.values():
+        file = f"precautions/{precautions.of}.yaml"
+        if precautions.of not in names:
+            yield file, f"`{precautions.of}` is neither a drug nor a class of drugs in codes.yaml."
+        rules: tuple[Rule, ...] = (*precautions.needs, *precautions.contraindications)
+        for rule in rules:
+            yield from ((file, text) for text in _rule_faults(found, rule))
+    for policy in found.policies.values():
+        for text in _policy_faults(found, policy):
+            yield f"policy/{policy.id}.yaml", text
+    cited = {place.work for place in _places(found)} | {shown.work for r in found.regimens.values() for shown in r.evidence}
+    for work in found.works:
+        if work not in cited:
+            yield f"evidence/{work}.yaml", f"The work `{work}` is cited nowhere."
+    if "default" not in found.policies:
+        yield "policy/default.yaml", "There is no policy `default`."
+
+
+def _regimen_faults(found: Library, regimen: Regimen) -> Iterator[str]:
+    drugs = {drug.id for drug in found.book.drugs}
+    unknown = [drug for drug in regimen.drugs if drug not in drugs]
+    yield from (f"The drug `{drug}` is not in codes.yaml." for drug in unknown)
+    for shown in regimen.evidence:
+        work = found.works.get(shown.work)
+        figures = {figure.id for figure in work.figures} if work else set()
+        yield from () if work else (f"There is no work `{shown.work}`.",)
+        yield from (f"The work {shown.work} has no figure `{name}`." for name in shown.show if name not in figures)
+    for place in _cited(regimen):
+        if place.work not in found.works:
+            yield f"There is no work `{place.work}`."
+    for question in (*regimen.belongs.when, *(r.when for r in regimen.remarks if r.when)):
+        yield from _question_faults(found, question)
+    own: tuple[Rule, ...] = (*regimen.needs, *regimen.contraindications)
+    for rule in own:
+        yield from _rule_faults(found, rule)
+    if unknown:
+        return
+    if regimen.gives and not regimen.generic and not regimen.regulatory:
+        yield f"The regimen `{regimen.id}` says neither what an agency has said nor that it is generic."
+    needs = found.needs(regimen)
+    ids = [need.id for need in needs] + [rule.id for rule in found.contraindications(regimen)]
+    yield from (f"The criterion `{name}` stands twice for this regimen." for name in sorted({n for n in ids if ids.count(n) > 1}))
+    cytotoxic = any("cytotoxic" in found.book.drug(drug).classes for drug in regimen.drugs)
+    if cytotoxic and not any(need.fact == "ecog" for need in needs):
+        yield f"The regimen `{regimen.id}` gives a cytotoxic drug and asks for no performance status."
+
+
+def _policy_faults(found: Library, policy: Policy) -> Iterator[str]:
+    for question in (*(r.when for r in policy.remarks if r.when), *(p.when for p in policy.preferences)):
+        yield from _question_faults(found, question)
+    for part in _stated(policy):
+        yield from (f"There is no work `{place.work}`." for place in part.because if place.work not in found.works)
+    yield from (f"No fact is called `{age.fact}`." for age in policy.stale_after if age.fact not in found.book.units)
+    for order in policy.order:
+        listed = [name for tier in order.tiers for name in tier.regimens]
+        belong = {r.id for r in found.regimens.values() if order.setting in r.belongs.settings}
+        wrong = [name for name in listed if name not in belong or listed.count(name) > 1]
+        yield from (f"`{name}` is no regimen of {order.setting}, or stands twice." for name in wrong)
+        yield from (f"The order of `{order.setting}` leaves out {name}." for name in sorted(belong - set(listed)))
+
+
+def _rule_faults(found: Library, rule: Rule) -> Iterator[str]:
+    yield from (f"`{rule.id}` cites {place.work}, which is no work." for place in rule.because if place.work not in found.works)
+    yield from _question_faults(found, rule)
+    if isinstance(rule, Contraindication) and rule.unless:
+        yield from _question_faults(found, rule.unless)
+
+
+def _question_faults(found: Library, question: Predicate) -> Iterator[str]:
+    units = found.book.units
+    if question.fact not in units:
+        yield f"No fact is called `{question.fact}`."
+        return
+    unit, numeric = units[question.fact], any(question.thresholds)
+    if numeric != (unit is not None):
+        yield f"`{question.fact}` is {'a number' if unit else 'in words'}; the question is not."
+    for threshold in filter(None, question.thresholds):
+        if threshold.policy is None and threshold.unit != unit:
+            yield f"`{question.fact}` is in {unit}; the threshold is in {threshold.unit}."
+        for policy in found.policies.values() if threshold.policy else ():
+            own = next((p.unit for p in policy.parameters if p.id == threshold.policy), None)
+            if own != unit:
+                yield f"`{threshold.policy}` is not a parameter in {unit} of the policy {policy.id}."
+
+
+def _cited(regimen: Regimen) -> Iterator[Place]:
+    parts: tuple[Cited, ...] = (*regimen.gives, *regimen.radiotherapy, *regimen.remarks, *regimen.regulatory)
+    for part in parts:
+        yield from part.because
+
+
+def _stated(policy: Policy) -> tuple[Cited, ...]:
+    return (*policy.remarks, *policy.preferences, *policy.parameters)
+
+
+def _places(found: Library) -> Iterator[Place]:
+    rules: list[Rule] = []
+    for regimen in found.regimens.values():
+        yield from _cited(regimen)
+        rules += [*regimen.needs, *regimen.contraindications]
+    for precautions in found.precautions.values():
+        rules += [*precautions.needs, *precautions.contraindications]
+    for rule in rules:
+        yield from rule.because
+    for policy in found.policies.values():
+        for part in _stated(policy):
+            yield from part.because

@@ -1,0 +1,131 @@
+"""The knowledge of recommend, loaded strictly: regimens, precautions, evidence, codes and policies, each id resolved.
+
+A refusal names file and line. The digest is of the bytes of every file; the edition is named here and raised with a release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from services.recommend.codes import CodeBook
+from services.recommend.evidence import Work
+from services.recommend.faults import faults
+from services.recommend.policy import Policy
+from services.recommend.regimen import Contraindication, Need, Precautions, Regimen
+from services.recommend.text import show as as_text
+from shared.fhir.outcome import KnowledgeError
+from shared.knowledge.loader import digest, load
+from shared.oncology.stage import Knowledge
+
+T = TypeVar("T")
+
+EDITION = "2026.1"
+FOLDER = Path(__file__).parent
+
+
+class Library(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """Everything that recommend knows, by id."""
+
+    regimens: Mapping[str, Regimen]
+    precautions: Mapping[str, Precautions]
+    works: Mapping[str, Work]
+    policies: Mapping[str, Policy]
+    book: CodeBook
+    knowledge: Knowledge
+
+    @cached_property
+    def next_review(self) -> str:
+        """The earliest day on which a file asks to be looked at again."""
+        reviewed = [r.review for part in (self.regimens, self.precautions, self.policies) for r in part.values()]
+        return min(review.next for review in reviewed)
+
+    @cached_property
+    def drafts(self) -> int:
+        """How many files nobody has signed off."""
+        reviewed = [r.review for part in (self.regimens, self.precautions, self.policies) for r in part.values()]
+        return sum(review.state == "draft" for review in reviewed)
+
+    def precautions_for(self, regimen: Regimen) -> list[Precautions]:
+        """The precautions of the regimen's drugs and of their classes, each once, in the order of the drugs."""
+        names = [name for drug in regimen.drugs for name in (drug, *self.book.drug(drug).classes)]
+        return [self.precautions[name] for name in dict.fromkeys(names) if name in self.precautions]
+
+    def needs(self, regimen: Regimen) -> list[Need]:
+        """The regimen's own criteria, then its drugs'."""
+        return [*regimen.needs, *(need for p in self.precautions_for(regimen) for need in p.needs)]
+
+    def contraindications(self, regimen: Regimen) -> list[Contraindication]:
+        """The regimen's own contraindications, then its drugs'."""
+        return [*regimen.contraindications, *(rule for p in self.precautions_for(regimen) for rule in p.contraindications)]
+
+
+@cache
+def library() -> Library:
+    """The library of this package, loaded once; raises KnowledgeError."""
+    return load_library()
+
+
+def show(name: str, found: Library | None = None) -> str:
+    """A regimen or a work as plain text, as a person would read it; raises NotFound."""
+    return as_text(name, found or library())
+
+
+def load_library(folder: Path = FOLDER) -> Library:
+    """The library in a folder; raises the first KnowledgeError."""
+    return _load(folder, _raise)
+
+
+def check(folder: Path = FOLDER) -> list[KnowledgeError]:
+    """Every refusal, in the order found; empty when the folder is sound."""
+    refusals: list[KnowledgeError] = []
+    try:
+        _load(folder, refusals.append)
+    except KnowledgeError as error:
+        refusals.append(error)
+    return refusals
+
+
+def _raise(error: KnowledgeError) -> None:
+    raise error
+
+
+def _load(folder: Path, refuse: Callable[[KnowledgeError], None]) -> Library:
+    paths = sorted(folder.glob("*.yaml")) + sorted(folder.glob("*/*.yaml"))
+    found = Library(
+        regimens=_shelf(folder / "regimens", Regimen, lambda it: it.id, refuse),
+        precautions=_shelf(folder / "precautions", Precautions, lambda it: it.of, refuse),
+        works=_shelf(folder / "evidence", Work, lambda it: it.id, refuse),
+        policies=_shelf(folder / "policy", Policy, lambda it: it.id, refuse),
+        book=load(folder / "codes.yaml", CodeBook),
+        knowledge=Knowledge(EDITION, digest(paths)),
+    )
+    whole = len(paths) == sum(map(len, (found.regimens, found.precautions, found.works, found.policies))) + 1
+    for name, text in faults(found) if whole else ():
+        path = folder / name
+        words = text.split("`")
+        refuse(KnowledgeError(text, file=path.name, line=_line(path, words[1] if len(words) > 1 else "")))
+    return found
+
+
+def _shelf(folder: Path, schema: type[T], name: Callable[[T], str], refuse: Callable[[KnowledgeError], None]) -> dict[str, T]:
+    shelf: dict[str, T] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            value = load(path, schema)
+        except KnowledgeError as error:
+            refuse(error)
+            continue
+        if name(value) != path.stem:
+            refuse(KnowledgeError(f"The id `{name(value)}` is not the file's name.", file=path.name, line=1))
+        shelf[name(value)] = value
+    return shelf
+
+
+def _line(path: Path, word: str) -> int:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return next((number for number, line in enumerate(lines, 1) if word and word in line), 1)

@@ -1,0 +1,145 @@
+"""Staging and treatment → the situation: setting, line, and the facts about the disease.
+
+Settings, from FIGO 2018 and the state of the disease:
+  early                    IA to IB2 and IIA1: outside what this knowledge covers; nothing is listed
+  locally-advanced         IB3, IIA2, IIB, III: treatment with curative intent
+  locally-advanced-iva     IVA
+  first-line-metastatic    IVB, or persistent, recurrent or progressive disease: first line of systemic treatment
+  later-line               the same after a first line
+  stage-iv                 IV, and the record does not tell IVA from IVB: options of both are listed, none is settled
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.recommend.codes import CodeBook
+from services.recommend.eligibility import Fact, Facts, Measured, Told
+from services.recommend.treatments import History
+from shared.oncology.recommendation import Situation
+from shared.oncology.record import Coding, Concept, Record
+from shared.oncology.stage import EditionStage, Missing, Staging
+
+EARLY = ("I", "IA", "IA1", "IA2", "IB1", "IB2", "IIA1")
+SETTINGS = {"IVA": "locally-advanced-iva", "IVB": "first-line-metastatic", "IV": "stage-iv"}
+LISTED = {"stage-iv": ("locally-advanced-iva", "first-line-metastatic")}
+BOWEL_OR_BLADDER = ("bladder", "rectum", "large-intestine", "small-intestine")
+DISTANT = ("organ", "peritoneal", "distant-node")
+
+
+class Disease(msgspec.Struct, frozen=True):
+    """The situation and the facts behind it."""
+
+    situation: Situation
+    facts: Facts
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The settings whose regimens are listed."""
+        setting = self.situation.setting
+        return LISTED.get(setting, (setting,)) if setting else ()
+
+
+def disease(record: Record, staging: Staging, given: History, book: CodeBook) -> Disease:
+    """The situation of the patient as staging and her treatment tell it."""
+    stage = staging.editions.get("figo-2018", EditionStage())
+    setting = _setting(staging, stage, given.line)
+    situation = Situation(setting=setting, stage=stage.label, line=given.line if setting in _SYSTEMIC else None)
+    known = given.facts() | _extent(staging, stage) | {"disease-state": Told(values=(staging.disease_state,))}
+    if given.line is not None:
+        known["line"] = Measured(low=given.line, high=given.line, unit="{line}", sources=given.sources)
+    if given.cycles:
+        known["cycles"] = Measured(low=given.cycles, high=given.cycles, unit="{cycle}", sources=given.sources)
+    asks: dict[str, tuple[Missing, ...]] = {}
+    for name, edition in staging.editions.items():
+        if possible := stages(edition):
+            sources = tuple(dict.fromkeys(s for because in edition.because for s in because.sources))
+            known[name] = Told(values=possible, sources=sources)
+        asks[name] = edition.missing
+    if nodes := _figo_2009_and_nodes(staging):
+        known["figo-2009-and-nodes"] = nodes
+    asks |= {"advanced-disease": stage.missing, "figo-2009-and-nodes": asks.get("figo-2009", ()) + stage.missing}
+    if histology := _histology(record, staging, book):
+        known["histology"] = histology
+    return Disease(situation, Facts(known, asks))
+
+
+_SYSTEMIC = ("first-line-metastatic", "later-line", "stage-iv")
+
+
+def _setting(staging: Staging, stage: EditionStage, line: int | None) -> str | None:
+    if stage.stage == "IVB" or staging.disease_state != "initial":
+        return "later-line" if line is not None and line > 1 else "first-line-metastatic"
+    if stage.stage is None:
+        return None
+    return SETTINGS.get(stage.stage, "early" if stage.stage in EARLY else "locally-advanced")
+
+
+def stages(edition: EditionStage) -> tuple[str, ...]:
+    """Every stage that the record still allows; a parent whose substage is open gives way to its children."""
+    if edition.stage is None:
+        return edition.could_be
+    open_substage = any(edition.stage in _parents(other) for other in edition.could_be)
+    return edition.could_be if open_substage else (edition.stage, *edition.could_be)
+
+
+def _parents(stage: str) -> tuple[str, ...]:
+    """IIIC and III of IIIC1, III of IIIC, none of III."""
+    if stage[-1] not in "123ABC":
+        return ()
+    return (stage[:-1], *_parents(stage[:-1]))
+
+
+def _extent(staging: Staging, stage: EditionStage) -> dict[str, Fact]:
+    """Locoregional or distant, the pattern of spread, and growth into bladder or bowel."""
+    found: dict[str, Fact] = {}
+    spread = [m for m in staging.metastases if m.site_class in DISTANT]
+    definite = [m for m in spread if m.certainty == "definite"]
+    if definite:
+        classes = {m.site_class for m in definite}
+        pattern = "node-only" if classes == {"distant-node"} else "organ" if "organ" in classes else "peritoneal"
+        found["spread"] = Told(values=(pattern,), sources=tuple(dict.fromkeys(s for m in definite for s in m.sources)))
+    possible = stages(stage)
+    if staging.disease_state != "initial" or possible == ("IVB",):
+        found["advanced-disease"] = Told(values=("advanced",), sources=found["spread"].sources if "spread" in found else ())
+    elif possible:
+        found["advanced-disease"] = Told(values=("advanced", "no") if "IVB" in possible else ("no",))
+    if definite or possible == ("IVB",):
+        found["extent"] = Told(values=("distant",), sources=tuple(dict.fromkeys(s for m in definite for s in m.sources)))
+    elif possible:
+        found["extent"] = Told(values=("locoregional", "distant") if "IVB" in possible or spread else ("locoregional",))
+    grown = [m for m in staging.metastases if m.site_class == "adjacent" and m.site in BOWEL_OR_BLADDER]
+    sure = [m for m in grown if m.certainty == "definite"]
+    if sure or stage.stage == "IVA":
+        found["bladder-or-bowel-involved"] = Told(values=("involved",), sources=tuple(s for m in sure for s in m.sources))
+    elif grown:
+        found["bladder-or-bowel-involved"] = Told(values=("involved", "no"), sources=tuple(s for m in grown for s in m.sources))
+    if staging.oligometastatic.value is not None:
+        found["oligometastatic"] = Told(values=("few",) if staging.oligometastatic.value else ("no",))
+    return found
+
+
+def _figo_2009_and_nodes(staging: Staging) -> Told | None:
+    """FIGO 2009, which ignored nodes, with what is known of them."""
+    edition = staging.editions.get("figo-2009")
+    category = (staging.tnm.n or "").lstrip("cp")
+    involved = [m for m in staging.metastases if m.site_class == "regional-node" and m.certainty == "definite"]
+    nodes = ("N+",) if involved or category.startswith(("N1", "N2", "N3")) else ("N0",) if category.startswith("N0") else ("N+", "N0")
+    if edition is None or not (possible := stages(edition)):
+        return None
+    values = tuple(f"{stage} {node}" for stage in possible for node in nodes)
+    return Told(values=values, sources=tuple(s for m in involved for s in m.sources))
+
+
+def _histology(record: Record, staging: Staging, book: CodeBook) -> Told | None:
+    """The class of the primary's histology: of the code that staging read, else of the condition's own code."""
+    code, source = staging.primary.histology, staging.primary.condition
+    concepts = [Concept((Coding(system, code),)) for name in ("icdo3", "sct") for system in book.systems[name]] if code else []
+    finding = next((f for f in record.findings if f.source == source), None)
+    if finding:
+        concepts += [c for c in (finding.histology, finding.concept) if c]
+    for concept in concepts:
+        for histology in book.histology:
+            if book.means(concept, histology.codes):
+                return Told(values=(histology.value,), sources=(source,) if source else (), how=code)
+    return None

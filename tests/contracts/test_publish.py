@@ -1,0 +1,137 @@
+"""Writing the CarePlan on a real FHIR server: once, replaced when the record changes, left alone when a person has touched it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from services.recommend.app import drugs
+from services.recommend.candidates import recommend
+from services.recommend.careplan import Answer
+from services.recommend.library import library
+from services.recommend.publish import Publication, publish
+from services.staging.knowledge import rules
+from services.staging.stage import stage
+from shared.fhir.client import FhirClient
+from shared.fhir.reader import read_resources
+from tests import synthetic
+
+Json = dict[str, Any]
+WRITTEN = ("CarePlan", "RequestGroup", "MedicationRequest", "ServiceRequest", "DetectedIssue")
+
+
+@pytest.fixture
+async def server(fhir_base: str) -> AsyncIterator[FhirClient]:
+    async with FhirClient(fhir_base) as client:
+        yield client
+
+
+class Chart:
+    """One synthetic patient on a server, under ids of her own."""
+
+    def __init__(self, server: FhirClient, case: str) -> None:
+        self.server = server
+        self.bundle = synthetic.renamed(case, f"t{uuid4().hex[:8]}")
+        self.patient = next(e["request"]["url"] for e in self.bundle["entry"] if e["request"]["url"].startswith("Patient/"))
+
+    async def load(self) -> Chart:
+        await self.server.transaction(self.bundle)
+        return self
+
+    async def answer(self) -> Answer:
+        raw = []
+        for kind in ("Condition", "Observation", "Procedure", "MedicationAdministration"):
+            raw += [bytes(e.resource) for e in await self.server.search(kind, {"patient": self.patient}) if e.resource is not None]
+        name = self.patient.partition("/")[2]
+        record = read_resources(self.patient, [await self.server.read("Patient", name), *raw])
+        staging = stage(record, rules())
+        return Answer(record, staging, recommend(record, staging, library()))
+
+    async def publish(self, at: str = "2026-11-22T12:00:00Z") -> Publication:
+        return await publish(self.server, await self.answer(), drugs(library()), at=at, software="0.1.0")
+
+    async def count(self) -> dict[str, int]:
+        return {kind: len(await self.server.search(kind, {"patient": self.patient})) for kind in WRITTEN}
+
+    async def read(self, reference: str | None) -> Json:
+        assert reference is not None
+        kind, _, name = reference.partition("/")
+        return json.loads(await self.server.read(kind, name))  # type: ignore[no-any-return]
+
+    async def change(self, name: str, **elements: Any) -> None:
+        [resource] = [e["resource"] for e in self.bundle["entry"] if e["resource"]["id"].endswith(name)]
+        await self.server.update({**resource, **elements})
+
+
+@pytest.fixture
+async def chart(server: FhirClient) -> Chart:
+    return await Chart(server, "ivb-cps-10").load()
+
+
+async def test_a_careplan_is_written_whole_and_its_references_resolve(chart: Chart) -> None:
+    done = await chart.publish()
+    plan = await chart.read(done.careplan)
+    assert done.written
+    assert (plan["status"], plan["intent"]) == ("draft", "proposal")
+    group = await chart.read(plan["activity"][0]["reference"]["reference"])
+    for action in group["action"][0]["action"]:
+        for inner in action["action"]:
+            assert (await chart.read(inner["resource"]["reference"]))["intent"] == "option"
+    assert "urn:uuid" not in json.dumps([plan, group])
+
+
+async def test_writing_the_same_decision_again_writes_nothing_new(chart: Chart) -> None:
+    first, before = await chart.publish(), await chart.count()
+    again = await chart.publish(at="2026-11-23T08:00:00Z")
+    assert (again.careplan, again.version, again.written) == (first.careplan, first.version, False)
+    assert await chart.count() == before
+
+
+async def test_what_we_wrote_is_no_evidence_for_the_next_answer(chart: Chart) -> None:
+    before = (await chart.answer()).staging
+    await chart.publish()
+    assert (await chart.answer()).staging == before
+
+
+async def test_a_changed_record_gives_a_new_draft_that_replaces_and_revokes_the_old_one(chart: Chart) -> None:
+    old = await chart.publish()
+    await chart.change("-ecog", valueInteger=3, interpretation=[])
+    new = await chart.publish()
+    assert new.written
+    assert new.careplan != old.careplan
+    assert (await chart.read(new.careplan))["replaces"][0]["reference"] == old.careplan
+    revoked = await chart.read(old.careplan)
+    assert revoked["status"] == "revoked"
+    assert (await chart.read(revoked["activity"][0]["reference"]["reference"]))["status"] == "revoked"
+
+
+async def test_a_careplan_that_a_person_touched_is_left_alone(chart: Chart, server: FhirClient) -> None:
+    old = await chart.publish()
+    touched = {**await chart.read(old.careplan), "status": "active", "intent": "plan"}
+    await server.update(touched)
+    await chart.change("-ecog", valueInteger=3, interpretation=[])
+    new = await chart.publish()
+    assert (await chart.read(old.careplan))["status"] == "active"
+    assert (await chart.read(new.careplan))["replaces"][0]["reference"] == old.careplan
+
+
+async def test_a_comment_by_a_person_is_a_touch_although_the_plan_is_still_a_draft(chart: Chart, server: FhirClient) -> None:
+    old = await chart.publish()
+    plan = await chart.read(old.careplan)
+    await server.update({**plan, "note": [*plan["note"], {"text": "Discuss with radiotherapy first."}]})
+    await chart.change("-ecog", valueInteger=3, interpretation=[])
+    await chart.publish()
+    kept = await chart.read(old.careplan)
+    assert kept["status"] == "draft"
+    assert len(kept["note"]) == len(plan["note"]) + 1
+
+
+async def test_a_patient_outside_the_scope_gets_nothing_written(server: FhirClient) -> None:
+    chart = await Chart(server, "carcinoma-in-situ").load()
+    done = await chart.publish()
+    assert done.careplan is None
+    assert sum((await chart.count()).values()) == 0
