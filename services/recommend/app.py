@@ -18,6 +18,7 @@ from services.recommend.publish import publish
 from services.recommend.settings import RecommendSettings
 from shared import VERSION
 from shared.fhir.client import FhirClient
+from shared.fhir.guard import fhir_base
 from shared.fhir.outcome import FigaroError, NotFound, Refused, Unreadable, to_bytes
 from shared.oncology.recommendation import Recommendation
 from shared.oncology.record import Record, encode
@@ -59,7 +60,7 @@ def create(settings: RecommendSettings) -> FastAPI:
             for base in [b for b in (settings.fhir_base, *settings.fhir_bases) if b]:
                 token = settings.fhir_write_token if base == settings.fhir_base else None
                 client = FhirClient(base, token=token.get_secret_value() if token else None)
-                servers[base.rstrip("/")] = await client.__aenter__()
+                servers[client.base_url] = await client.__aenter__()
             yield
         finally:
             for client in servers.values():
@@ -96,8 +97,8 @@ def _routes(settings: RecommendSettings, known: Library, servers: dict[str, Fhir
     async def write_careplan(request: Request) -> Response:
         """Record, Staging and Recommendation in; the CarePlan is written once; its reference and version out."""
         decided = _decode(await request.body(), Decided)
-        base = (decided.fhir_base or settings.fhir_base or "").rstrip("/")
-        server = servers.get(base)
+        base = decided.fhir_base or settings.fhir_base
+        server = servers.get(str(fhir_base(base))) if base else None
         if server is None:
             raise Refused("CarePlans are not written to this server: name it in FIGARO_FHIR_BASE or FIGARO_FHIR_BASES of recommend.")
         at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
