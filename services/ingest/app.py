@@ -1,0 +1,31 @@
+"""Ingest: opens cases, sees them through, shows them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.ingest import cases
+from services.ingest.meter import CaseMeter
+from services.ingest.running import ingest_in, start
+from services.ingest.settings import IngestSettings
+from shared.service.app import create_app
+
+
+def create(settings: IngestSettings) -> FastAPI:
+    """The service. Nothing is opened before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.ingest = await start(settings, stack)
+            yield
+
+    async def ready() -> dict[str, object]:
+        return await ingest_in(app).check()
+
+    app = create_app("Figaro ingest", routers=[cases.router], lifespan=lifespan, ready=ready)
+    app.state.registry.register(CaseMeter(lambda: ingest_in(app).ledger))
+    return app

@@ -1,0 +1,44 @@
+"""The ledger's schema, step by step, applied when the service starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+_LOCK = 0x46494741524F  # any number that is always the same: two processes that start together migrate one after the other
+
+
+def engine_for(url: str) -> sa.Engine:
+    """An engine for sqlite:///… or postgresql://…; a SQLite file and its folder are made readable to their owner only."""
+    address = sa.make_url(url)
+    if address.get_backend_name() == "postgresql":
+        return sa.create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    if address.database and address.database != ":memory:":
+        file = Path(address.database)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.touch(mode=0o600)
+    engine = sa.create_engine(address)
+    sa.event.listen(engine, "connect", _tune_sqlite)
+    return engine
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Brings the schema up to date, from nothing or from any earlier release."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _tune_sqlite(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
+    cursor = connection.cursor()
+    # What was accepted must survive a power cut: the log is flushed at every commit.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,85 @@
+"""The calls to staging and recommend: values over HTTP, an error over HTTP as the error it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+import structlog
+
+from shared.fhir.answer import from_outcome
+from shared.fhir.outcome import Unavailable
+from shared.oncology.recommendation import Recommendation
+from shared.oncology.stage import Staging
+
+T = TypeVar("T")
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """Where the answer stands on the FHIR server. `careplan` is None with nothing to propose; `written` is False where it stood already."""
+
+    careplan: str | None = None
+    version: str | None = None
+    decision: str | None = None
+    written: bool = False
+
+
+class Neighbours:
+    """Staging and recommend, each at its URL. Values go as JSON bytes, so that what is answered is what is kept."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, staging_url: str, recommend_url: str, timeout: float) -> None:
+        self._session = session
+        self._urls = {"staging": staging_url.rstrip("/"), "recommend": recommend_url.rstrip("/")}
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
+
+    async def stage(self, record: bytes) -> tuple[Staging, bytes]:
+        """The Staging of a Record, typed and as sent. Raises what staging raised, or Unavailable."""
+        return await self._post("staging", "/stage", record, Staging)
+
+    async def recommend(self, record: bytes, staging: bytes) -> tuple[Recommendation, bytes]:
+        """The Recommendation for a Record and its Staging, typed and as sent."""
+        body = _together(record=record, staging=staging)
+        return await self._post("recommend", "/recommend", body, Recommendation)
+
+    async def publish(self, record: bytes, staging: bytes, recommendation: bytes, fhir_base: str) -> Publication:
+        """Has the CarePlan written, once; the same decision again answers with the CarePlan that is there."""
+        base = msgspec.json.encode(fhir_base)
+        body = _together(record=record, staging=staging, recommendation=recommendation, fhir_base=base)
+        return (await self._post("recommend", "/careplans", body, Publication))[0]
+
+    async def ready(self) -> Mapping[str, bool]:
+        """Which of them says that it is ready."""
+        return {name: await self._is_ready(url) for name, url in self._urls.items()}
+
+    async def _is_ready(self, url: str) -> bool:
+        try:
+            async with self._session.get(f"{url}/health/ready", timeout=aiohttp.ClientTimeout(total=2)) as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+    async def _post(self, name: str, route: str, body: bytes, kind: type[T]) -> tuple[T, bytes]:
+        headers = {"Content-Type": "application/json"}
+        if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+            headers["X-Request-Id"] = str(request_id)
+        try:
+            async with self._session.post(f"{self._urls[name]}{route}", data=body, headers=headers, timeout=self._timeout) as answer:
+                said = await answer.read()
+                status = answer.status
+        except TimeoutError as error:
+            raise Unavailable(f"The service {name} gave no answer to {route} within {self._timeout.total:g} s.", code="timeout") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"The service {name} cannot be reached: is it running, and is its address in the settings right?") from error
+        if status >= 400:
+            raise from_outcome(said, status, text=f"The service {name} answered {route} with status {status}.")
+        try:
+            return msgspec.json.decode(said, type=kind), said
+        except msgspec.DecodeError as error:
+            text = f"The service {name} answered {route} with something that is no {kind.__name__}: is it of this release?"
+            raise Unavailable(text) from error
+
+
+def _together(**parts: bytes) -> bytes:
+    return msgspec.json.encode({name: msgspec.Raw(part) for name, part in parts.items()})

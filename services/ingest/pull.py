@@ -1,0 +1,149 @@
+"""Pulls one patient's record from a FHIR server: runs the searches, makes sure that all of it is hers, and reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from services.ingest.searches import Search, searches_for
+from shared.fhir.client import FhirClient
+from shared.fhir.outcome import FigaroError, Gone, NotFound, Refused, Rejected, Stuck
+from shared.fhir.paging import Entry
+from shared.fhir.r4 import complaints
+from shared.fhir.reader import read_resources
+from shared.oncology.record import Issue, Record
+
+_PATIENT = re.compile(r"Patient/[A-Za-z0-9\-.]{1,64}")
+_PAGE = ("_count", "200")
+_SHOWN = 3
+
+
+class Pulled(NamedTuple):
+    """A record, and the resources it was read from as the server sent them: a JSON array, sorted by reference."""
+
+    record: Record
+    raw: bytes
+
+
+class _Reference(msgspec.Struct):
+    reference: str | None = None
+
+
+class _Subject(msgspec.Struct):
+    subject: _Reference | None = None
+    patient: _Reference | None = None
+
+
+class _Link(msgspec.Struct):
+    type: str = ""
+
+
+class _Person(msgspec.Struct):
+    link: list[_Link] = []
+
+
+def patient_reference(text: str) -> str:
+    """A reference such as Patient/17, from that or from the bare id. Raises Refused."""
+    reference = text if text.startswith("Patient/") else f"Patient/{text}"
+    if not _PATIENT.fullmatch(reference):
+        raise Refused("That is no reference to a patient; it looks like Patient/17.", code="value")
+    return reference
+
+
+async def pull(server: FhirClient, patient: str, *, as_of: str | None = None) -> Pulled:
+    """The record of `patient` ("Patient/17"), read as of a date where one is given.
+
+    Raises NotFound or Gone (no such patient, deleted), Stuck (merged into another, or resources of another patient came back: FC-05, FC-11)
+    and what the client raises.
+    """
+    person = await _person(server, patient)
+    found = await _found(server, patient.removeprefix("Patient/"))
+    resources = {patient: person}
+    nameless = []
+    for entry in found:
+        if entry.resource is None:
+            continue
+        if entry.type != "Medication" and not _verified(server, entry, patient):
+            nameless.append(entry.reference)
+            continue
+        resources[entry.reference] = bytes(entry.resource)
+    ordered = [resources[reference] for reference in sorted(resources)]
+    record = read_resources(patient, ordered, as_of=as_of)
+    used = {patient, *(finding.source for finding in record.findings)}
+    invalid = await asyncio.to_thread(_invalid, {reference: resources[reference] for reference in sorted(resources) if reference in used})
+    issues = sorted((*record.issues, *invalid, *map(_set_aside, nameless)), key=lambda issue: (issue.code, issue.sources, issue.text))
+    return Pulled(msgspec.structs.replace(record, issues=tuple(issues)), b"[" + b",".join(ordered) + b"]")
+
+
+async def _person(server: FhirClient, patient: str) -> bytes:
+    try:
+        raw = bytes(await server.read("Patient", patient.removeprefix("Patient/")))
+    except Gone as error:
+        raise Gone("The patient was deleted from the FHIR server: nothing is proposed.") from error
+    except NotFound as error:
+        raise NotFound("The FHIR server has no such patient, or does not show it to us: check the id, and what we may read.") from error
+    try:
+        links = msgspec.json.decode(raw, type=_Person).link
+    except msgspec.DecodeError as error:
+        raise Stuck("The Patient resource cannot be read: Patient.link is not as FHIR R4 has it.") from error
+    if any(link.type == "replaced-by" for link in links):
+        raise Stuck("The patient was merged into another one: open a case for the patient that replaces this one.")
+    return raw
+
+
+async def _found(server: FhirClient, patient_id: str) -> Iterable[Entry]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_search(server, search)) for search in searches_for(patient_id)]
+    except BaseExceptionGroup as errors:
+        raise next((error for error in errors.exceptions if isinstance(error, FigaroError)), errors.exceptions[0]) from errors
+    return [entry for task in tasks for entry in task.result()]
+
+
+async def _search(server: FhirClient, search: Search) -> tuple[Entry, ...]:
+    try:
+        return (await server.search(search.type, (*search.params, _PAGE))).entries
+    except Rejected:
+        if search.optional:
+            return ()
+        raise
+
+
+def _verified(server: FhirClient, entry: Entry, patient: str) -> bool:
+    """Whether the resource says that it is the patient's; False where it names nobody. Raises Stuck where it names somebody else."""
+    try:
+        told = msgspec.json.decode(entry.resource or b"{}", type=_Subject)
+    except msgspec.DecodeError:
+        return False
+    subject = told.subject or told.patient
+    reference = subject.reference if subject else None
+    if reference is None:
+        return False
+    if reference.removeprefix(f"{server.base_url}/").split("/_history/")[0] == patient:
+        return True
+    raise Stuck(
+        f"The FHIR server at {server.base_url} answered a search for one patient with a {entry.type} of another: it ignores the "
+        "parameter `patient`, or the patient was merged. Nothing of that answer is used."
+    )
+
+
+def _invalid(resources: dict[str, bytes]) -> list[Issue]:
+    return [
+        Issue(
+            severity="warning",
+            code="resource-invalid",
+            text=f"{reference} is used, but is not valid FHIR R4: {'; '.join(said[:_SHOWN])}{' …' if len(said) > _SHOWN else ''}",
+            sources=(reference,),
+        )
+        for reference, raw in resources.items()
+        if (said := complaints(raw))
+    ]
+
+
+def _set_aside(reference: str) -> Issue:
+    text = f"{reference} does not say whose it is, or cannot be read; it is not used."
+    return Issue(severity="warning", code="resource-unreadable", text=text, sources=(reference,))

