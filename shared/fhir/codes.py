@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 
 from shared.oncology.record import Coding, Concept
 
@@ -34,21 +34,19 @@ _ALIASES = {
 }
 
 
-def codes(concept: Concept | None) -> Iterator[tuple[str, str]]:
+def codes(concept: Concept | None) -> list[tuple[str, str]]:
     """The codings of a concept as (system, code): aliases resolved, post-coordinated SNOMED cut to its focus, ICD-10 without dots."""
     if concept is None:
-        return
-    for coding in concept.codings:
-        if (pair := key(coding)) is not None:
-            yield pair
+        return []
+    return [pair for coding in concept.codings if (pair := key(coding)) is not None]
 
 
 def key(coding: Coding) -> tuple[str, str] | None:
     """One coding as (system, code); None where either is missing."""
-    if coding.code is None or coding.system is None:
+    system, code = coding.system, coding.code
+    if code is None or system is None:
         return None
-    system = _ALIASES.get(coding.system, coding.system)
-    code = coding.code
+    system = _ALIASES.get(system, system)
     if system == SNOMED:
         if ":" in code or "|" in code:
             code = code.partition(":")[0].partition("|")[0].strip()
@@ -57,6 +55,7 @@ def key(coding: Coding) -> tuple[str, str] | None:
     return system, code
 
 
+@lru_cache(maxsize=4096)
 def icd10(code: str) -> str:
     """An ICD-10 code in capitals, without dot, dagger and German certainty letter: "c53.9 G" is "C539"."""
     code = code.strip().upper().replace(".", "").rstrip("+*!")

@@ -155,6 +155,8 @@ class _Reading:
         return found.group(1) if found else text
 
     def locals(self, references: tuple[r4.Reference, ...]) -> tuple[str, ...]:
+        if not references:
+            return ()
         return tuple(found for reference in references if (found := self.local(reference)))
 
     def _set_aside(self, code: str, text: str, source: str) -> None:
