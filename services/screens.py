@@ -26,9 +26,10 @@ FOOTNOTES = (
 def patients(seen: Iterable[Seen]) -> Table:
     """One row a patient: stage in both editions, sites, what is proposed first, and where the CarePlan is."""
     table = Table(title="Patients", title_justify="left", box=SIMPLE_HEAD)
-    for column in ("patient", "FIGO 2018", "could be", "FIGO 2009", "sites", "eligible", "first candidate"):
+    for column in ("patient", "FIGO 2018", "could be", "FIGO 2009", "sites", "eligible"):
         table.add_column(column, justify="right" if column == "eligible" else "left")
-    table.add_column("CarePlan", max_width=14, overflow="ellipsis", no_wrap=True)
+    table.add_column("first candidate", overflow="ellipsis", no_wrap=True)
+    table.add_column("CarePlan", max_width=9, overflow="ellipsis", no_wrap=True)
     for case in seen:
         table.add_row(*_row(case))
     return table
@@ -79,7 +80,7 @@ def _first(case: Seen) -> tuple[str, str]:
 
 def _patterns(seen: Sequence[Seen]) -> Table:
     """The cohort, one row a pattern of spread."""
-    title = "Founding cohort: 48 synthetic patients, patterns of Yin 2019, Table 2"
+    title = "Founding cohort: 48 synthetic patients by pattern of spread"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for column, justify in (("patients", "right"), ("FIGO 2018", "left"), ("organs", "left"), ("distant nodes", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
@@ -118,7 +119,7 @@ def counted(stagings: Iterable[Staging]) -> dict[str, int]:
 
 def _counts(stagings: Sequence[Staging]) -> Table:
     """The counts found, beside the study's."""
-    table = Table(title="Found, and in the study", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title="Found, and in the study (Yin 2019)", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("patients with")
     table.add_column("found", justify="right")
     table.add_column("Table 2", justify="right")
