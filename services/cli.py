@@ -90,7 +90,8 @@ def careplan(file: File, as_of: AsOf = None, json_errors: JsonErrors = False) ->
     import msgspec
 
     from services.recommend.app import drugs
-    from services.recommend.careplan import Answer, transaction
+    from services.recommend.careplan import transaction
+    from services.recommend.decision import Answer
     from services.recommend.library import library
     from shared import VERSION
     from shared.fhir.r4 import check
@@ -159,10 +160,10 @@ def _open(file: str) -> BinaryIO:
 def _day(as_of: str | None) -> str | None:
     if as_of is None:
         return None
-    from datetime import date
+    from datetime import datetime
 
     try:
-        return date.fromisoformat(as_of).isoformat()
+        return datetime.strptime(as_of, "%Y-%m-%d").date().isoformat()
     except ValueError:
         raise Refused(f"--as-of takes a day as YYYY-MM-DD, not {as_of[:20]!r}.") from None
 
@@ -266,9 +267,16 @@ def run(
     """Pulls, stages, recommends and writes back, for every patient with a cervical cancer or for those named."""
     import asyncio
 
-    from services.running import run_against
+    from services.running import Sought, run_against
+    from services.staging.knowledge import rules
+    from shared.fhir.codes import ICD_10_SYSTEMS, ICD_O_3, SNOMED
 
-    stuck = asyncio.run(run_against(base_url, tuple(patient or ()), as_of=_day(as_of)))
+    primary = rules().primary
+    icd_10 = [f"{system}|{code}" for system in ICD_10_SYSTEMS for code in ("C53", *primary.topography)]
+    # Registries code the cancer without its place, and the place as body site.
+    sites = [f"{ICD_O_3}|{code}" for code in primary.topography] + [f"{SNOMED}|{code}" for code in primary.cervix_structures]
+    sought = Sought((*icd_10, *(f"{SNOMED}|{disorder.code}" for disorder in primary.snomed)), tuple(sites))
+    stuck = asyncio.run(run_against(base_url, tuple(patient or ()), sought, as_of=_day(as_of)))
     if stuck:
         raise typer.Exit(1)
 

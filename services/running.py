@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 import msgspec
@@ -14,24 +15,27 @@ from rich.console import Console
 from services import screens
 from services.demo import progress
 from services.journey import Doors, journey
-from services.staging.knowledge import rules
 from services.together import TogetherSettings, together
 from shared.fhir.client import FhirClient
-from shared.fhir.codes import ICD_10_CM, ICD_O_3, SNOMED
 from shared.fhir.outcome import Refused
 from shared.fhir.resources import Condition
 from shared.service.log import configure
 
-_ICD_10 = (ICD_10_CM, "http://hl7.org/fhir/sid/icd-10", "http://fhir.de/CodeSystem/bfarm/icd-10-gm")
+
+class Sought(NamedTuple):
+    """What names a cervical primary in a search, as system|code: in Condition.code, and in Condition.bodySite."""
+
+    codes: tuple[str, ...]
+    sites: tuple[str, ...]
 
 
-async def run_against(base_url: str, named: Sequence[str], *, as_of: str | None) -> int:
+async def run_against(base_url: str, named: Sequence[str], sought: Sought, *, as_of: str | None) -> int:
     """Sees the patients through and prints their table; returns how many are stuck. Raises what the server answers."""
     configure("ERROR")
     messages, out = Console(stderr=True), Console(width=None if sys.stdout.isatty() else 150)
     async with FhirClient(base_url) as server:
         await server.capabilities()
-        names = [n if n.startswith("Patient/") else f"Patient/{n}" for n in named] or await _found(server)
+        names = [n if n.startswith("Patient/") else f"Patient/{n}" for n in named] or await _found(server, sought)
     if not names:
         raise Refused(f"No patient with a cervical cancer was found at {base_url}: name one with --patient.")
     with tempfile.TemporaryDirectory(prefix="figaro-run-") as folder, progress(messages) as bar:
@@ -45,16 +49,11 @@ async def run_against(base_url: str, named: Sequence[str], *, as_of: str | None)
     return sum(case.state == "stuck" for case in seen)
 
 
-async def _found(server: FhirClient) -> list[str]:
-    """Every patient with a Condition that names a cervical primary, by the codes that staging knows."""
-    primary = rules().primary
-    codes = [f"{system}|{code}" for system in _ICD_10 for code in ("C53", *primary.topography)]
-    codes += [f"{SNOMED}|{disorder.code}" for disorder in primary.snomed]
-    # Registries code the cancer without its place, and the place as body site.
-    sites = [f"{ICD_O_3}|{code}" for code in primary.topography] + [f"{SNOMED}|{code}" for code in primary.cervix_structures]
+async def _found(server: FhirClient, sought: Sought) -> list[str]:
+    """Every patient with a Condition that names a cervical primary."""
     decoder = msgspec.json.Decoder(Condition)
     subjects: set[str] = set()
-    for parameter, values in (("code", codes), ("body-site", sites)):
+    for parameter, values in (("code", sought.codes), ("body-site", sought.sites)):
         found = await server.search("Condition", {parameter: ",".join(values), "_count": "200"}, post=True)
         conditions = (decoder.decode(entry.resource) for entry in found if entry.resource is not None)
         subjects.update(c.subject.reference for c in conditions if c.subject.reference)

@@ -49,7 +49,8 @@ class _Person(msgspec.Struct):
 def patient_reference(text: str) -> str:
     """A reference such as Patient/17, from that or from the bare id. Raises Refused."""
     reference = text if text.startswith("Patient/") else f"Patient/{text}"
-    if not _PATIENT.fullmatch(reference):
+    # "." and ".." are ids by the letter, and a way out of the path for every proxy in between.
+    if not _PATIENT.fullmatch(reference) or reference.endswith(("/.", "/..")):
         raise Refused("That is no reference to a patient; it looks like Patient/17.", code="value")
     return reference
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from services.recommend.candidates import recommend
-from services.recommend.careplan import Answer
+from services.recommend.decision import Answer
 from services.recommend.library import Library, library
 from services.recommend.options import Drug
 from services.recommend.publish import publish
@@ -19,11 +20,11 @@ from services.recommend.settings import RecommendSettings
 from shared import VERSION
 from shared.fhir.client import FhirClient
 from shared.fhir.guard import fhir_base
-from shared.fhir.outcome import FigaroError, NotFound, Refused, Unreadable, to_bytes
+from shared.fhir.outcome import NotFound, Refused
 from shared.oncology.recommendation import Recommendation
 from shared.oncology.record import Record, encode
 from shared.oncology.stage import Staging
-from shared.service.app import create_app
+from shared.service.app import create_app, each_line
 
 NDJSON = "application/x-ndjson"
 
@@ -42,6 +43,10 @@ class Decided(msgspec.Struct, frozen=True):
     staging: Staging
     recommendation: Recommendation
     fhir_base: str | None = None
+
+
+_STAGED = msgspec.json.Decoder(Staged)
+_DECIDED = msgspec.json.Decoder(Decided)
 
 
 def drugs(known: Library) -> dict[str, Drug]:
@@ -73,7 +78,8 @@ def _routes(settings: RecommendSettings, known: Library, servers: dict[str, Fhir
     router = APIRouter(tags=["recommend"])
     codes = drugs(known)
 
-    def answer(staged: Staged) -> bytes:
+    def answer(body: bytes) -> bytes:
+        staged = _STAGED.decode(body)
         region: Any = settings.region
         return encode(recommend(staged.record, staged.staging, known, policy=settings.policy, region=region))
 
@@ -82,21 +88,13 @@ def _routes(settings: RecommendSettings, known: Library, servers: dict[str, Fhir
         """Record and Staging in, Recommendation out; with `application/x-ndjson` one line each, in the same order."""
         body = await request.body()
         if NDJSON in request.headers.get("content-type", ""):
-            return Response(b"\n".join(_lines(body)) + b"\n", media_type=NDJSON)
-        return Response(answer(_decode(body, Staged)), media_type="application/json")
-
-    def _lines(body: bytes) -> Iterator[bytes]:
-        for line in body.splitlines():
-            if line.strip():
-                try:
-                    yield answer(_decode(line, Staged))
-                except FigaroError as error:
-                    yield to_bytes(error)
+            return Response(await asyncio.to_thread(each_line, body, answer), media_type=NDJSON)
+        return Response(await asyncio.to_thread(answer, body), media_type="application/json")
 
     @router.post("/careplans")
     async def write_careplan(request: Request) -> Response:
         """Record, Staging and Recommendation in; the CarePlan is written once; its reference and version out."""
-        decided = _decode(await request.body(), Decided)
+        decided = _DECIDED.decode(await request.body())
         base = decided.fhir_base or settings.fhir_base
         server = servers.get(str(fhir_base(base))) if base else None
         if server is None:
@@ -119,10 +117,3 @@ def _routes(settings: RecommendSettings, known: Library, servers: dict[str, Fhir
         return Response(encode(found), media_type="application/json")
 
     return router
-
-
-def _decode(body: bytes, kind: Any) -> Any:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise Unreadable(f"The body is not what this address takes: {error}", where="the body") from error

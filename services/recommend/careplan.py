@@ -1,7 +1,7 @@
 """Record + Staging + Recommendation → the transaction that writes a draft CarePlan. Pure: the instant and what it replaces are given.
 
-Every identifier derives from the decision: patient, primary, knowledge, both answers, and the version of every finding they cite. The same
-decision is the same transaction, whose conditional creates write it once. Only drafts, proposals and options leave here.
+Every identifier derives from the decision: the same decision is the same transaction, whose conditional creates write it once.
+Only drafts, proposals and options leave here. Shape: CarePlan → RequestGroup → one action per regimen → option-intent requests.
 """
 
 from __future__ import annotations
@@ -10,95 +10,91 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
-from services.recommend.narrative import narrative
+from services.recommend import attention
+from services.recommend.decision import CAREPLAN, DECISION, Answer, decision, proposes, sources
+from services.recommend.narrative import narrative, nothing_eligible
 from services.recommend.options import Drug, action, options
 from shared.fhir.codes import SNOMED
 from shared.fhir.stage_observation import AIAST, FIGARO, stage_observation
-from shared.oncology.recommendation import Candidate, Recommendation
-from shared.oncology.record import Record, encode
-from shared.oncology.stage import Staging
+from shared.oncology.recommendation import Candidate
 
 Json = dict[str, Any]
-DECISION = f"{FIGARO}/sid/decision"
-CAREPLAN = f"{FIGARO}/sid/careplan"
-_ISSUES = f"{FIGARO}/CodeSystem/issue"
-_CONFLICTS = ("stage-conflict", "extent-conflict")
-
-
-class Answer(NamedTuple):
-    """What is to be written: the three values of one case."""
-
-    record: Record
-    staging: Staging
-    recommendation: Recommendation
+# How a draft of ours is withdrawn, by type. A derived stage stays: it says what was derived on its day.
+WITHDRAWN = {
+    "CarePlan": "revoked",
+    "RequestGroup": "revoked",
+    "ServiceRequest": "revoked",
+    "MedicationRequest": "cancelled",
+    "DetectedIssue": "cancelled",
+    "Task": "cancelled",
+}
 
 
 class Replaced(NamedTuple):
-    """An earlier plan of ours or its RequestGroup; with `resource` and `version` only where nobody touched it and it may be revoked."""
+    """An earlier resource of ours; with `resource` and `version` only where nobody touched it and it may be withdrawn."""
 
     reference: str
     resource: Json | None = None
     version: str | None = None
 
 
-def decision(answer: Answer) -> str:
-    """The hash of everything this decision rests on (32 hexadecimal digits)."""
-    cited = set(sources(answer))
-    versions = sorted(f"{f.source}|{f.version}" for f in answer.record.findings if f.source in cited)
-    parts = [answer.record.patient.encode(), encode(answer.staging), encode(answer.recommendation), "\n".join(versions).encode()]
-    return sha256(b"\0".join(parts)).hexdigest()[:32]
+def transaction(
+    answer: Answer, drugs: dict[str, Drug], *, at: str, software: str, replaces: tuple[Replaced, ...] = (), again: int = 0
+) -> Json:
+    """The transaction Bundle; without entries where there is nothing to propose and nothing to withdraw.
 
-
-def sources(answer: Answer) -> list[str]:
-    """Every finding that either answer cites, each once, in order."""
-    staging, recommendation = answer.staging, answer.recommendation
-    found = [s for e in staging.editions.values() for b in e.because for s in b.sources]
-    found += [s for m in staging.metastases for s in m.sources] + [r.source for r in staging.recorded]
-    for candidate in recommendation.candidates:
-        found += [s for reason in candidate.reasons for s in reason.sources]
-        found += [s for caution in (*candidate.blocks, *candidate.cautions) for s in caution.sources]
-    if staging.primary.condition:
-        found.append(staging.primary.condition)
-    known = {f.source for f in answer.record.findings}
-    return sorted({source for source in found if source in known})
-
-
-def transaction(answer: Answer, drugs: dict[str, Drug], *, at: str, software: str, replaces: tuple[Replaced, ...] = ()) -> Json:
-    """The transaction Bundle; without entries where FIGO does not apply. `at` is an instant, `software` our version."""
-    if not answer.staging.primary.applies:
-        return {"resourceType": "Bundle", "type": "transaction", "entry": []}
-    return _Writer(answer, drugs, at, software).bundle(replaces)
+    `at` is an instant, `software` our version, `again` counts how often this decision was written before and then replaced.
+    """
+    writer = _Writer(answer, drugs, at, software, again)
+    if proposes(answer):
+        writer.propose(replaces)
+    for earlier in replaces:
+        writer.withdraw(earlier)
+    return {"resourceType": "Bundle", "type": "transaction", "entry": writer.entries}
 
 
 class _Writer:
     """One transaction being written."""
 
-    def __init__(self, answer: Answer, drugs: dict[str, Drug], at: str, software: str) -> None:
+    def __init__(self, answer: Answer, drugs: dict[str, Drug], at: str, software: str, again: int) -> None:
         self.record, self.staging, self.recommendation = answer
         self.decision = decision(answer)
+        self.written_as = f"{self.decision}-{again}" if again else self.decision
         self.sources = sources(answer)
         self.drugs = drugs
         self.at = at
         self.software = software
         self.entries: list[Json] = []
 
-    def bundle(self, replaces: tuple[Replaced, ...]) -> Json:
+    def propose(self, replaces: tuple[Replaced, ...]) -> None:
         device = self._device()
+        candidates = self.recommendation.candidates
         stages = [self._stage(edition) for edition in self.staging.editions]
-        requests = {c.regimen: self._requests(c) for c in self.recommendation.candidates}
-        issues = self._conflicts(stages[0], device)
-        issues += [self._block(c, requests[c.regimen], device) for c in self.recommendation.candidates if c.blocks]
-        group = self._group(requests, stages[0], device) if requests else self._review(device)
-        plan = self._plan(stages[0], issues, group if requests else None, device, replaces)
-        self._provenance([plan, group, *stages, *issues, *(r for found in requests.values() for _, r in found)], device)
-        for earlier in replaces:
-            self._revoke(earlier)
-        return {"resourceType": "Bundle", "type": "transaction", "entry": self.entries}
+        requests = {c.regimen: self._requests(c) for c in candidates}
+        issues = self._issues(candidates, requests, stages[0], device)
+        tasks = []
+        if why := nothing_eligible(self.recommendation):
+            task = attention.review(self.staging, self.recommendation, why)
+            tasks.append(self._add("task", "", {**task, "authoredOn": self.at, "requester": {"reference": device}}))
+        group = self._group(requests, stages[0], device) if requests else None
+        plan = self._plan(stages[0], issues, group, device, replaces)
+        written = [plan, *([group] if group else []), *stages, *issues, *tasks]
+        self._provenance([*written, *(reference for found in requests.values() for _, reference in found)], device)
+
+    def withdraw(self, earlier: Replaced) -> None:
+        """An untouched draft of ours is withdrawn in the same transaction, and only at the version that was looked at."""
+        if earlier.resource is None or earlier.version is None:
+            return
+        kind = earlier.reference.partition("/")[0]
+        resource = {**earlier.resource, "status": WITHDRAWN[kind]}
+        request = {"method": "PUT", "url": earlier.reference, "ifMatch": f'W/"{earlier.version}"'}
+        url = f"urn:uuid:{uuid5(NAMESPACE_URL, f'{FIGARO}/withdrawn/{earlier.reference}/{self.decision}')}"
+        self.entries.append({"fullUrl": url, "resource": resource, "request": request})
 
     def _add(self, kind: str, key: str, resource: Json, *, value: str | None = None) -> str:
         """Adds a conditional create under an identifier of ours; returns its reference within the transaction."""
         system = f"{FIGARO}/sid/{kind}"
-        value = value or sha256(f"{self.decision}|{kind}|{key}".encode()).hexdigest()[:32]
+        value = value or sha256(f"{self.written_as}|{kind}|{key}".encode()).hexdigest()[:32]
         url = f"urn:uuid:{uuid5(NAMESPACE_URL, f'{system}|{value}')}"
         if resource["resourceType"] != "Device":
             meta = resource.setdefault("meta", {})
@@ -124,17 +120,31 @@ class _Writer:
 
     def _requests(self, candidate: Candidate) -> list[tuple[str, str]]:
         found = []
-        group = {"system": f"{FIGARO}/sid/regimen", "value": f"{self.decision}-{candidate.regimen}"}
+        group = {"system": f"{FIGARO}/sid/regimen", "value": f"{self.written_as}-{candidate.regimen}"}
         for option in options(candidate, self.staging, self.drugs, self.recommendation.knowledge.edition):
             slot = "groupIdentifier" if option.resource["resourceType"] == "MedicationRequest" else "requisition"
             resource = {**option.resource, slot: group, "authoredOn": self.at}
             found.append((option.title, self._add("request", f"{candidate.regimen}|{option.key}", resource)))
         return found
 
+    def _issues(self, candidates: tuple[Candidate, ...], requests: dict[str, list[tuple[str, str]]], stage: str, device: str) -> list[str]:
+        about = [i for i in self.staging.issues if i.code in attention.CONFLICTS]
+        found = {f"conflict|{number}": attention.conflict(issue, stage) for number, issue in enumerate(about)}
+        blocked = [c for c in candidates if c.blocks]
+        found |= {f"block|{c.regimen}": attention.block(c, [r for _, r in requests[c.regimen]]) for c in blocked}
+        known = {
+            "patient": {"reference": self.staging.patient},
+            "identifiedDateTime": self.at,
+            "author": {"reference": device},
+        }
+        return [self._add("issue", key, {**issue, **known}) for key, issue in found.items()]
+
     def _group(self, requests: dict[str, list[tuple[str, str]]], stage: str, device: str) -> str:
-        title = f"Treatment options, FIGO 2018 {self.staging.editions['figo-2018'].label or 'not settled'}: choose one"
+        none = nothing_eligible(self.recommendation)
+        label = self.staging.editions["figo-2018"].label or "not settled"
         resource: Json = {
             "resourceType": "RequestGroup",
+            "instantiatesCanonical": [self._definition()],
             "status": "draft",
             "intent": "proposal",
             "subject": {"reference": self.staging.patient},
@@ -143,64 +153,23 @@ class _Writer:
             "reasonReference": [*self._conditions()[:1], {"reference": stage}],
             "action": [
                 {
-                    "title": title,
+                    "title": f"Treatment options, FIGO 2018 {label}: {none or 'choose one'}",
                     "groupingBehavior": "logical-group",
-                    "selectionBehavior": "exactly-one",
+                    "selectionBehavior": "at-most-one" if none else "exactly-one",
                     "action": [action(c, requests[c.regimen]) for c in self.recommendation.candidates],
                 }
             ],
         }
         return self._add("group", "", resource)
 
-    def _review(self, device: str) -> str:
-        """A Task instead of options, where there is nothing to choose from."""
-        asks = "; ".join(m.ask for m in self.staging.editions["figo-2018"].missing) or "nothing in the record decides"
-        resource = {
-            "resourceType": "Task",
-            "status": "draft",
-            "intent": "proposal",
-            "code": {"text": "Review the record for the tumour board"},
-            "description": f"No treatment option can be listed. Missing: {asks}.",
-            "for": {"reference": self.staging.patient},
-            "authoredOn": self.at,
-            "requester": {"reference": device},
-        }
-        return self._add("task", "", resource)
+    def _definition(self) -> str:
+        setting = self.recommendation.situation.setting or "unsettled"
+        return f"{FIGARO}/PlanDefinition/cervix-{setting}|{self.recommendation.knowledge.edition}"
 
     def _conditions(self) -> list[Json]:
         secondary = [s for m in self.staging.metastases for s in m.sources if s.startswith("Condition/")]
         primary = [self.staging.primary.condition] if self.staging.primary.condition else []
         return [{"reference": reference} for reference in dict.fromkeys([*primary, *sorted(secondary)])]
-
-    def _conflicts(self, stage: str, device: str) -> list[str]:
-        found = []
-        for number, issue in enumerate(i for i in self.staging.issues if i.code in _CONFLICTS):
-            implicated = [*({"reference": s} for s in issue.sources), {"reference": stage}]
-            resource = self._issue(issue.code, issue.text, "moderate", implicated, list(issue.sources), device)
-            found.append(self._add("issue", f"conflict|{number}", resource))
-        return found
-
-    def _block(self, candidate: Candidate, requests: list[tuple[str, str]], device: str) -> str:
-        text = f"{candidate.title}: " + "; ".join(b.says for b in candidate.blocks)
-        evidence = sorted({s for b in candidate.blocks for s in b.sources})
-        resource = self._issue("contraindication", text, "high", [{"reference": r} for _, r in requests], evidence, device)
-        return self._add("issue", f"block|{candidate.regimen}", resource)
-
-    def _issue(self, code: str, text: str, severity: str, implicated: list[Json], evidence: list[str], device: str) -> Json:
-        resource: Json = {
-            "resourceType": "DetectedIssue",
-            "status": "preliminary",
-            "code": {"coding": [{"system": _ISSUES, "code": code}], "text": code.replace("-", " ")},
-            "severity": severity,
-            "patient": {"reference": self.staging.patient},
-            "identifiedDateTime": self.at,
-            "author": {"reference": device},
-            "implicated": implicated,
-            "detail": text,
-        }
-        if evidence:
-            resource["evidence"] = [{"detail": [{"reference": s} for s in evidence]}]
-        return resource
 
     def _plan(self, stage: str, issues: list[str], group: str | None, device: str, replaces: tuple[Replaced, ...]) -> str:
         information = [stage, *(s for s in self.sources if s.startswith("Observation/")), *issues]
@@ -210,6 +179,7 @@ class _Writer:
             "resourceType": "CarePlan",
             "meta": {"profile": ["http://hl7.org/fhir/us/core/StructureDefinition/us-core-careplan"]},
             "text": {"status": "additional", "div": narrative(self.staging, self.recommendation)},
+            "instantiatesCanonical": [self._definition()],
             "status": "draft",
             "intent": "proposal",
             "category": [
@@ -217,7 +187,7 @@ class _Writer:
                 {"coding": [{"system": SNOMED, "code": "734163000"}]},
             ],
             "title": "Cervical cancer: treatment options for the tumour board",
-            "description": "Machine-generated candidates for review. Proposes, never orders.",
+            "description": nothing_eligible(self.recommendation) or "Machine-generated candidates for review. Proposes, never orders.",
             "subject": {"reference": self.staging.patient},
             "created": self.at,
             "author": {"reference": device},
@@ -231,40 +201,28 @@ class _Writer:
             resource["activity"] = [{"extension": [title], "reference": {"reference": group}}]
         if plans := [earlier for earlier in replaces if earlier.reference.startswith("CarePlan/")]:
             resource["replaces"] = [{"reference": earlier.reference} for earlier in plans]
-        return self._add("careplan", "", resource, value=self.decision)
+        url = self._add("careplan", "", resource, value=self.written_as)
+        resource["identifier"].append({"system": DECISION, "value": self.decision})
+        return url
 
     def _provenance(self, targets: list[str], device: str) -> None:
         versions = {f.source: f.version for f in self.record.findings}
         entities = [f"{s}/_history/{versions[s]}" if versions.get(s) else s for s in self.sources]
-        name = f"figaro-{self.decision}"
-        resource = {
+        name = f"figaro-{self.written_as}"
+        participant = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+        resource: Json = {
             "resourceType": "Provenance",
             "id": name,
             "target": [{"reference": reference} for reference in targets],
             "recorded": self.at,
             "policy": [f"{FIGARO}/knowledge/{self.recommendation.knowledge.edition}"],
             "activity": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-DataOperation", "code": "CREATE"}]},
-            "agent": [
-                {
-                    "type": {
-                        "coding": [{"system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "code": "assembler"}]
-                    },
-                    "who": {"reference": device},
-                }
-            ],
-            "entity": [{"role": "source", "what": {"reference": reference}} for reference in entities],
+            "agent": [{"type": {"coding": [{"system": participant, "code": "assembler"}]}, "who": {"reference": device}}],
         }
-        if not entities:
-            del resource["entity"]
+        if entities:
+            resource["entity"] = [{"role": "source", "what": {"reference": reference}} for reference in entities]
         url = f"urn:uuid:{uuid5(NAMESPACE_URL, f'{FIGARO}/Provenance/{name}')}"
         self.entries.append({"fullUrl": url, "resource": resource, "request": {"method": "PUT", "url": f"Provenance/{name}"}})
 
-    def _revoke(self, earlier: Replaced) -> None:
-        """An untouched draft of ours is revoked in the same transaction, and only at the version that was looked at."""
-        if earlier.resource is None or earlier.version is None:
-            return
-        kind, _, name = earlier.reference.partition("/")
-        resource = {**earlier.resource, "status": "revoked"}
-        request = {"method": "PUT", "url": f"{kind}/{name}", "ifMatch": f'W/"{earlier.version}"'}
-        url = f"urn:uuid:{uuid5(NAMESPACE_URL, f'{FIGARO}/revoked/{earlier.reference}/{self.decision}')}"
-        self.entries.append({"fullUrl": url, "resource": resource, "request": request})
+
+__all__ = ["CAREPLAN", "Replaced", "transaction"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from services.recommend.options import course_words, dose_words, sentence
+from services.recommend.options import course_words, dose_words, schedule_words, sentence
 from shared.oncology.recommendation import Candidate, Recommendation
 from shared.oncology.stage import Staging
 
@@ -24,6 +24,7 @@ def narrative(staging: Staging, recommendation: Recommendation) -> str:
         _list("Sites", [f"{m.site.replace('-', ' ')} ({m.site_class}, {m.certainty})" for m in staging.metastases]),
         _list("Missing for the stage", [m.ask for m in derived.missing]),
         _list("To be looked at", [i.text for i in staging.issues if i.severity != "information"]),
+        f"<p><b>{escape(verdict)}</b></p>" if (verdict := nothing_eligible(recommendation)) else "",
         *(_candidate(candidate) for candidate in recommendation.candidates),
         *(f"<p>{escape(note.text)}</p>" for note in recommendation.notes),
         f"<p>Knowledge: staging {escape(staging.knowledge.edition)}, regimens {escape(recommendation.knowledge.edition)}.</p>",
@@ -31,11 +32,26 @@ def narrative(staging: Staging, recommendation: Recommendation) -> str:
     return f'<div xmlns="http://www.w3.org/1999/xhtml">{"".join(parts)}</div>'
 
 
+def nothing_eligible(recommendation: Recommendation) -> str | None:
+    """The sentence that stands where no candidate is eligible on the record; None where one is."""
+    verdicts = {candidate.verdict for candidate in recommendation.candidates}
+    if "eligible" in verdicts:
+        return None
+    if "cannot-tell" in verdicts:
+        return "No candidate can be called eligible on the record yet: see what is missing."
+    if verdicts:
+        return "No candidate is eligible on the record: each is listed with what rules it out."
+    return "No candidate is listed."
+
+
 def _candidate(candidate: Candidate) -> str:
     lines = [f"{r.says} ({r.verdict})" for r in candidate.reasons]
     lines += [f"Block: {b.says}" for b in candidate.blocks] + [f"Caution: {c.says}" for c in candidate.cautions]
     lines += [f"To ask: {m.ask}" for m in candidate.missing]
-    lines += [f"{d.drug}: {dose_words(d)}" for d in candidate.doses] + [course_words(c) for c in candidate.radiotherapy]
+    proposed = candidate.verdict != "ruled-out"
+    lines += [f"{d.drug}: {dose_words(d, amount=proposed)}" for d in candidate.doses] + [course_words(c) for c in candidate.radiotherapy]
+    lines += schedule_words(candidate) + list(candidate.notes)
+    lines += [f"{candidate.grade.text} ({candidate.grade.by})"] if candidate.grade else []
     lines += _citations(candidate)
     head = f"<p><b>{candidate.rank}. {escape(candidate.title)}</b>: {_VERDICTS[candidate.verdict]}</p>"
     return head + _list(None, lines)

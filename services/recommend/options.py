@@ -80,6 +80,8 @@ def describe(candidate: Candidate) -> str:
     words += [f"Caution: {c.says}." for c in candidate.cautions]
     words += [f"Missing: {m.ask}." for m in candidate.missing]
     words += [f"{r.agency}: {r.status}{f' ({r.use})' if r.use else ''}." for r in candidate.regulatory if r.checked]
+    words += [f"{candidate.grade.text} ({candidate.grade.by})."] if candidate.grade else []
+    words += [f"{note.rstrip('.')}." for note in candidate.notes]
     return " ".join(words).replace("..", ".")
 
 
@@ -115,13 +117,21 @@ def sentence(figure: EvidenceFigure) -> str | None:
     return f"{figure.endpoint}: {', '.join(parts)}" if parts else None
 
 
-def dose_words(dose: DoseAmount) -> str:
-    """The dose rule with its days, and the amount for this patient where it could be computed."""
+def dose_words(dose: DoseAmount, *, amount: bool = True) -> str:
+    """The dose rule with its days, and with `amount` what it comes to for this patient, where that could be computed."""
     days = f", day {', '.join(map(str, dose.day))}" if dose.day else ""
     cycle = f", every {dose.cycle_days} days" if dose.cycle_days else ""
-    amount = f"; {dose.amount:g} {dose.unit} for this patient" if dose.amount is not None else ""
+    comes_to = f"; {dose.amount:g} {dose.unit} for this patient" if amount and dose.amount is not None else ""
     mark = "" if dose.checked else f"; {UNCHECKED}"
-    return f"{dose.rule}{days}{cycle}{amount} ({REFERENCE_ONLY}{mark})"
+    return f"{dose.rule}{days}{cycle}{comes_to} ({REFERENCE_ONLY}{mark})"
+
+
+def schedule_words(candidate: Candidate) -> list[str]:
+    """Each activity of the schedule: what, how it is given, when, and how often."""
+    return [
+        f"{a.activity}: {a.repeats or f'day {a.day}'}" + (f", from day {a.day}" if a.repeats and a.day > 1 else "")
+        for a in candidate.schedule
+    ]
 
 
 def course_words(course: Radiotherapy) -> str:
@@ -144,8 +154,11 @@ def _medication(candidate: Candidate, dose: DoseAmount, drugs: dict[str, Drug], 
     drug = drugs.get(dose.drug, Drug(dose.drug, None, None))
     coding = [{"system": RXNORM, "code": drug.rxnorm, "display": drug.name}] if drug.rxnorm else []
     coding += [{"system": ATC, "code": drug.atc}] if drug.atc else []
-    dosage: Json = {"text": dose_words(dose)}
-    if dose.amount is not None:
+    # What is ruled out stays listed with its rule, and without an amount that somebody might take for a proposal.
+    proposed = candidate.verdict != "ruled-out"
+    timing = [words for words in schedule_words(candidate) if words.startswith(f"{dose.drug} ")]
+    dosage: Json = {"text": ". ".join([dose_words(dose, amount=proposed), *timing])}
+    if proposed and dose.amount is not None:
         ucum = {"value": dose.amount, "unit": dose.unit, "system": "http://unitsofmeasure.org", "code": dose.unit}
         dosage["doseAndRate"] = [{"doseQuantity": ucum}]
     basis = next((code for unit, code in _BASES.items() if dose.rule.endswith(unit)), None if dose.rule.startswith("AUC") else _FIXED)

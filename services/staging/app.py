@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -10,11 +10,11 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from services.staging.knowledge import Rules, rules
 from services.staging.settings import StagingSettings
 from services.staging.stage import stage
-from shared.fhir.outcome import FigaroError, Refused, Unreadable, to_bytes
+from shared.fhir.outcome import Refused
 from shared.fhir.reader import read_bundle
 from shared.fhir.stage_observation import stage_observation
 from shared.oncology.record import Record, encode
-from shared.service.app import create_app
+from shared.service.app import create_app, each_line
 from shared.service.rim import FHIR_JSON
 
 NDJSON = "application/x-ndjson"
@@ -29,18 +29,21 @@ def create(_settings: StagingSettings) -> FastAPI:
 def _routes(known: Rules) -> APIRouter:
     router = APIRouter(tags=["staging"])
 
+    def answer(body: bytes) -> bytes:
+        return encode(stage(_RECORD.decode(body), known))
+
     @router.post("/stage")
     async def stage_record(request: Request) -> Response:
         """A Record in, its Staging out; with `application/x-ndjson` one line each, in the same order."""
         body = await request.body()
         if NDJSON in request.headers.get("content-type", ""):
-            return Response(b"\n".join(_lines(body, known)) + b"\n", media_type=NDJSON)
-        return Response(encode(stage(_record(body), known)), media_type="application/json")
+            return Response(await asyncio.to_thread(each_line, body, answer), media_type=NDJSON)
+        return Response(await asyncio.to_thread(answer, body), media_type="application/json")
 
     @router.post("/fhir/$stage")
     async def stage_bundle(request: Request) -> Response:
         """A FHIR Bundle of one patient in, a Bundle of the derived stage Observations out (one an edition)."""
-        record = read_bundle(await request.body())
+        record = await asyncio.to_thread(read_bundle, await request.body())
         staging = stage(record, known)
         if not staging.primary.applies:
             raise Refused(f"No stage is derived: {staging.primary.why_not}.", code="business-rule")
@@ -58,20 +61,3 @@ def _routes(known: Rules) -> APIRouter:
         }
 
     return router
-
-
-def _record(body: bytes) -> Record:
-    try:
-        return _RECORD.decode(body)
-    except msgspec.DecodeError as error:
-        raise Unreadable(f"The body is not a Record: {error}.", where="the body") from error
-
-
-def _lines(body: bytes, known: Rules) -> Iterator[bytes]:
-    """One answer a line; a line that cannot be read is answered with an OperationOutcome, and the others are answered."""
-    for line in body.splitlines():
-        if line.strip():
-            try:
-                yield encode(stage(_record(line), known))
-            except FigaroError as error:
-                yield to_bytes(error)

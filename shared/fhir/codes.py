@@ -15,6 +15,7 @@ ICD_O_3 = "http://terminology.hl7.org/CodeSystem/icd-o-3"
 ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
 ICD_10 = "ICD-10"
 AJCC = "http://cancerstaging.org"
+ICD_10_SYSTEMS = (ICD_10_CM, "http://hl7.org/fhir/sid/icd-10", "http://fhir.de/CodeSystem/bfarm/icd-10-gm")
 
 # Spellings of one system that real senders use, by the name we know it by. ICD-10 CM, WHO and GM agree on what we read of them.
 _ALIASES = {

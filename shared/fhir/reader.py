@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from datetime import date as calendar_day
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -67,7 +69,7 @@ class _Reading:
 
     def __init__(self, as_of: str | None, timestamp: str | None, patient: str | None = None) -> None:
         self.as_of = as_of
-        self.limit = min((d for d in (as_of, _day(timestamp)) if d), default=None)
+        self.limit = _latest(timestamp)
         self.expected = patient
         self.patients: set[str] = set()
         self.urls: dict[str, str] = {}
@@ -80,7 +82,7 @@ class _Reading:
         typed = self._typed(given)
         patient = self._patient()
         person = self.person or r4.Patient()
-        birth, death = _day(person.birthDate), _day(person.deceasedDateTime)
+        birth, death = (day if day and _is_date(day) else None for day in map(_day, (person.birthDate, person.deceasedDateTime)))
         findings: dict[str, Finding] = {}
         for source, kind, resource in typed:
             if resource.modifierExtension or resource.implicitRules:
@@ -94,6 +96,7 @@ class _Reading:
             birth_date=birth,
             sex=person.gender,
             deceased=death,
+            dead=bool(person.deceasedBoolean) or (death is not None and not (self.as_of and later(death, self.as_of))),
             today=self.as_of or self.today or None,
             as_of=self.as_of,
             findings=tuple(findings[key] for key in sorted(findings)),
@@ -164,31 +167,33 @@ class _Reading:
 
     def _dated(self, finding: Finding, meta: r4.Meta, birth: str | None, death: str | None) -> Finding:
         """The finding with its dates judged: a date that contradicts the record is named and never used as a date."""
-        written = _day(meta.lastUpdated)
-        for date in (finding.when, finding.until, finding.recorded):
-            if date is None:
-                continue
-            why = (
-                "is not a date"
-                if not _DATE.match(date)
-                else "is later than the date asked for"
-                if self.as_of and later(date, self.as_of)
-                else "is later than the record itself"
-                if (self.limit and later(date, self.limit)) or (written and later(date, written))
-                else "is later than the patient's death"
-                if death and later(date, death)
-                else "is earlier than the patient's birth"
-                if birth and later(birth, date)
-                else None
-            )
+        written = _latest(meta.lastUpdated)
+        wrong: dict[str, None] = {}
+        for name in ("when", "until", "recorded"):
+            date = getattr(finding, name)
+            why = date and self._implausible(date, written, birth, death)
             if why:
                 self._set_aside("date-implausible", f"{finding.source}: its date {why}; the date is not used.", finding.source)
-                if self.as_of and later(date, self.as_of):
-                    # True, only later than asked: it still tells what lies after the staging window, and never sets today.
-                    return msgspec.structs.replace(finding, plausible=False)
-                return msgspec.structs.replace(finding, when=None, until=None, recorded=None, plausible=False)
+                wrong[name] = None
+            elif date and self.as_of and later(date, self.as_of):
+                text = f"{finding.source}: its date is later than the date asked for; it is not today."
+                self._set_aside("date-implausible", text, finding.source)
+                # True, only later than asked: it still tells what lies after the staging window, and never sets today.
+                return msgspec.structs.replace(finding, plausible=False, **wrong)
+        if wrong:
+            finding = msgspec.structs.replace(finding, plausible=False, **wrong)
         self.today = max(self.today, finding.when or "", finding.until or "", finding.recorded or "")
         return finding
+
+    def _implausible(self, date: str, written: str | None, birth: str | None, death: str | None) -> str | None:
+        """Why a date contradicts the record; None where it does not."""
+        if not _is_date(date):
+            return "is not a date"
+        if (self.limit and later(date, self.limit)) or (written and later(date, written)):
+            return "is later than the record itself"
+        if death and later(date, death):
+            return "is later than the patient's death"
+        return "is earlier than the patient's birth" if birth and later(birth, date) else None
 
     # ── one resource type each ──────────────────────────────────────────────────────────────────────────────
 
@@ -329,6 +334,24 @@ def _plain(error: Exception) -> str:
 
 def _day(instant: str | None) -> str | None:
     return instant[:10] if instant else None
+
+
+def _is_date(text: str) -> bool:
+    """Whether the text is a day, month or year that the calendar has."""
+    if not _DATE.match(text):
+        return False
+    try:
+        return bool(calendar_day.fromisoformat((text + "-01-01")[:10]))
+    except ValueError:
+        return False
+
+
+def _latest(instant: str | None) -> str | None:
+    """The day of an instant where it ends last: what was written late in the evening in Greenwich is of the next day further east."""
+    try:
+        return (datetime.fromisoformat(instant) + timedelta(hours=12)).date().isoformat() if instant and "T" in instant else _day(instant)
+    except (ValueError, OverflowError):
+        return _day(instant)
 
 
 def _first_code(concept: Concept | None) -> str | None:

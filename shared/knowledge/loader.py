@@ -81,11 +81,11 @@ def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
     stack, seen_nodes = [node], set()
     while stack:
         current = stack.pop()
-        if isinstance(current, yaml.ScalarNode):
-            continue
         if id(current) in seen_nodes:
             raise _refusal(path, current.start_mark.line + 1, "Aliases are not allowed: write the value out.")
         seen_nodes.add(id(current))
+        if isinstance(current, yaml.ScalarNode):
+            continue
         if isinstance(current, yaml.MappingNode):
             keys: set[Hashable] = set()
             for key, value in current.value:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 from hashlib import sha256
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+# FHIR's date with its precisions; checked wherever a record comes in over the wire.
+Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$")]
 Severity = Literal["information", "warning", "error"]
 Kind = Literal[
     "condition",
@@ -114,10 +116,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: str | None = None
     verification: str | None = None
     clinical: str | None = None
-    when: str | None = None
-    until: str | None = None
-    recorded: str | None = None
-    abated: str | None = None
+    when: Date | None = None
+    until: Date | None = None
+    recorded: Date | None = None
+    abated: Date | None = None
     plausible: bool = True
     value: Value = Value()
     components: tuple[Component, ...] = ()
@@ -136,14 +138,18 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One patient as read. `today` is the newest plausible date, or the date asked for (`as_of`)."""
+    """One patient as read. `deceased` is the day of death where it is told, `dead` whether she has died on the day asked about.
+
+    `today` is the newest plausible date, or the date asked for (`as_of`).
+    """
 
     patient: str
-    birth_date: str | None = None
+    birth_date: Date | None = None
     sex: str | None = None
-    deceased: str | None = None
-    today: str | None = None
-    as_of: str | None = None
+    deceased: Date | None = None
+    dead: bool = False
+    today: Date | None = None
+    as_of: Date | None = None
     findings: tuple[Finding, ...] = ()
     issues: tuple[Issue, ...] = ()
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -16,6 +17,7 @@ from starlette.exceptions import HTTPException
 from shared.fhir.outcome import FigaroError, NotFound, OutcomeIssue, Refused, Unavailable, Unreadable, to_bytes
 from shared.service.rim import FHIR_JSON, Meters, Rim
 
+log = structlog.get_logger("figaro.service")
 Ready = Callable[[], Awaitable[Mapping[str, object] | None]]
 
 
@@ -102,10 +104,32 @@ async def _validation(_request: Request, error: Exception) -> Response:
     return answer(Unreadable(text, where=places[0] if places else None, outcome=issues))
 
 
-async def _undecodable(_request: Request, error: Exception) -> Response:
-    # What stands between quotation marks after "value" is the sender's own.
+def undecodable(error: Exception, where: str = "the body") -> Unreadable:
+    """The error for JSON that is not what was asked for, without the sender's own words (which the decoder quotes)."""
     said = re.sub(r" '[^']*'", "", str(error))
-    return answer(Unreadable(f"The body cannot be read: {said}.", where="the body"))
+    return Unreadable(f"{where[0].upper()}{where[1:]} cannot be read: {said}.", where=where)
+
+
+def each_line(body: bytes, answering: Callable[[bytes], bytes]) -> bytes:
+    """NDJSON in, NDJSON out, in the same order: a line that cannot be answered has an OperationOutcome in its place."""
+    answers = []
+    for number, line in enumerate(body.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            answers.append(answering(line))
+        except FigaroError as error:
+            answers.append(to_bytes(error))
+        except msgspec.DecodeError as error:
+            answers.append(to_bytes(undecodable(error, f"line {number}")))
+        except Exception as error:
+            log.exception("line_failed", line=number, error=type(error).__name__)
+            answers.append(to_bytes(FigaroError(f"Line {number} could not be answered, and that is ours to mend: see the log.")))
+    return b"\n".join(answers) + b"\n"
+
+
+async def _undecodable(_request: Request, error: Exception) -> Response:
+    return answer(undecodable(error))
 
 
 _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {

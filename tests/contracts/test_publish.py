@@ -11,7 +11,7 @@ import pytest
 
 from services.recommend.app import drugs
 from services.recommend.candidates import recommend
-from services.recommend.careplan import Answer
+from services.recommend.decision import Answer
 from services.recommend.library import library
 from services.recommend.publish import Publication, publish
 from services.staging.knowledge import rules
@@ -135,3 +135,42 @@ async def test_a_patient_outside_the_scope_gets_nothing_written(server: FhirClie
     done = await chart.publish()
     assert done.careplan is None
     assert sum((await chart.count()).values()) == 0
+
+
+FISTULA = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "N82.0"}], "text": "Vesicovaginal fistula"}
+
+
+async def test_a_decision_that_comes_back_is_written_again_and_not_answered_with_the_revoked_plan(chart: Chart, server: FhirClient) -> None:
+    first = await chart.publish()
+    fistula = {"resourceType": "Condition", "id": f"{chart.patient.partition('/')[2]}-fistula", "code": FISTULA}
+    fistula |= {"subject": {"reference": chart.patient}, "recordedDate": "2026-07-10"}
+    await server.update(fistula)
+    second = await chart.publish()
+    wrong = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-ver-status", "code": "entered-in-error"}]}
+    await server.update({**fistula, "verificationStatus": wrong})
+    third = await chart.publish()
+    assert third.decision == first.decision != second.decision
+    assert third.written
+    assert (await chart.read(third.careplan))["status"] == "draft"
+    assert (await chart.read(third.careplan))["replaces"][0]["reference"] == second.careplan
+    assert (await chart.read(second.careplan))["status"] == "revoked"
+    again = await chart.publish()
+    assert (again.careplan, again.written) == (third.careplan, False)
+
+
+async def test_a_plan_that_a_person_revoked_is_not_written_again(chart: Chart, server: FhirClient) -> None:
+    plan = await chart.publish()
+    await server.update({**await chart.read(plan.careplan), "status": "revoked"})
+    again = await chart.publish()
+    assert (again.careplan, again.written) == (plan.careplan, False)
+
+
+async def test_when_the_diagnosis_is_refuted_the_untouched_draft_and_its_options_are_withdrawn(chart: Chart, server: FhirClient) -> None:
+    plan = await chart.publish()
+    refuted = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-ver-status", "code": "refuted"}]}
+    await chart.change("-primary", verificationStatus=refuted)
+    done = await chart.publish()
+    assert (done.careplan, done.written) == (None, False)
+    assert (await chart.read(plan.careplan))["status"] == "revoked"
+    options = [json.loads(bytes(e.resource or b"{}")) for e in await server.search("MedicationRequest", {"patient": chart.patient})]
+    assert {o["status"] for o in options} == {"cancelled"}

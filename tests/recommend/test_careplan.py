@@ -10,7 +10,8 @@ import pytest
 
 from services.recommend.app import drugs
 from services.recommend.candidates import recommend
-from services.recommend.careplan import DECISION, Answer, Replaced, decision, transaction
+from services.recommend.careplan import Replaced, transaction
+from services.recommend.decision import DECISION, Answer, decision
 from services.recommend.library import library
 from services.staging.knowledge import rules
 from services.staging.stage import stage
