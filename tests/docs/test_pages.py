@@ -1,0 +1,196 @@
+"""What the documents say is so: links lead somewhere, commands exist, settings and names are complete."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import typer
+
+from services.cli import app
+from services.ingest.settings import IngestSettings
+from services.recommend.library import library
+from services.recommend.settings import RecommendSettings
+from services.staging.knowledge import rules
+from services.staging.settings import StagingSettings
+from services.staging.stage import stage
+from shared.fhir.reader import read_bundle
+from shared.knowledge.loader import load
+from shared.oncology.record import Finding, Record, encode
+from shared.service.settings import PREFIX, Settings
+from tests.docs.markdown import PAGES, ROOT, anchors, blocks, commands, files, links, name, rows, spans
+from tests.staging.case import Case, bundle
+
+DOCS = [page for page in PAGES if page.is_relative_to(ROOT / "docs")]
+DECISIONS = [page for page in DOCS if page.parent.name == "decisions" and page.name != "README.md"]
+TREE = typer.main.get_command(app)
+HEADINGS = ["Context", "Decision", "Consequences", "Alternatives", "What became of it"]
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=map(name, PAGES))
+every_doc = pytest.mark.parametrize("page", DOCS, ids=map(name, DOCS))
+
+
+@every_page
+def test_a_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
+    for link in links(page):
+        if link.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{name(page)} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{name(page)} links to {link}"
+
+
+@every_page
+def test_a_command_of_ours_that_is_named_exists_with_its_options(page: Path) -> None:
+    for line in commands(page):
+        if found := re.search(r"(?:^|\s|/)figaro((?: [^|>;]+)?)$", line):
+            _known(found[1].split(), f"{name(page)}: {line}")
+
+
+def _known(words: list[str], where: str) -> None:
+    command: Any = TREE
+    while (below := getattr(command, "commands", None)) and words and not words[0].startswith("-"):
+        assert words[0] in below, where
+        command, words = below[words[0]], words[1:]
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+    assert {word for word in words if word.startswith("--")} <= options, where
+
+
+@every_page
+def test_a_target_of_make_and_a_module_that_are_named_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in commands(page):
+        if found := re.match(r"make ([a-z]+)", line):
+            assert found[1] in targets, f"{name(page)}: {line}"
+        if found := re.search(r"python -m ((?:examples|tests|benchmarks)[\w.]*)", line):
+            path = ROOT / found[1].replace(".", "/")
+            assert path.with_suffix(".py").is_file() or path.is_dir(), f"{name(page)}: {line}"
+
+
+@every_page
+def test_a_test_that_is_named_exists(page: Path) -> None:
+    for span in spans(page):
+        if "::" in span:
+            file, _, test = span.partition("::")
+            assert re.search(rf"def {test}\(", (ROOT / file).read_text()), f"{name(page)}: {span}"
+
+
+@pytest.mark.parametrize("folder", ["services/staging", "services/recommend", "services/ingest", "shared", "examples"])
+def test_a_file_that_a_folder_s_readme_lists_is_there(folder: str) -> None:
+    for path in [span for span in spans(ROOT / folder / "README.md") if re.fullmatch(r"[\w/-]+(\.py|\.yaml|/)", span)]:
+        assert (ROOT / folder / path).exists() or (ROOT / path).exists() or list((ROOT / folder).glob(f"*/{path}")), path
+
+
+def test_an_import_contract_that_is_named_is_one() -> None:
+    contracts = set(re.findall(r'^name = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+    named = re.findall(r'import contracts? ((?:"[^"]+"(?:, )?)+)', (ROOT / "ARCHITECTURE.md").read_text())
+    quoted = {title for text in named for title in re.findall(r'"([^"]+)"', text)}
+    assert quoted
+    assert quoted <= contracts
+
+
+@every_doc
+def test_a_page_says_for_whom_it_is_and_of_what_kind(page: Path) -> None:
+    lines = page.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert re.fullmatch(r"audience: \S.*", lines[2])
+    assert re.fullmatch(r"type: (tutorial|how-to|reference|explanation)", lines[3])
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=map(name, DECISIONS))
+def test_a_decision_is_numbered_dated_and_listed_and_has_five_headings(page: Path) -> None:
+    text = page.read_text()
+    assert text.startswith(f"# {page.name[:4]}: ")
+    assert re.search(r"^date: \d{4}-\d{2}-\d{2}$", text, re.MULTILINE)
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == HEADINGS
+    assert page.name in links(page.parent / "README.md")
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [page.name[:4] for page in DECISIONS] == [f"{number:04}" for number in range(1, len(DECISIONS) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("section", "settings"),
+    [("Every service", Settings), ("Ingest", IngestSettings), ("Staging", StagingSettings), ("Recommend", RecommendSettings)],
+)
+def test_every_setting_stands_in_the_reference_with_its_default_and_no_other(section: str, settings: type[Settings]) -> None:
+    common = set() if settings is Settings else set(Settings.model_fields)
+    wanted = {f"`{PREFIX}{field.upper()}`": _shown(it.default) for field, it in settings.model_fields.items() if field not in common}
+    told = rows(ROOT / "docs/settings.md", section)
+    assert {row[0]: row[1] for row in told} == wanted
+    assert all(row[2] for row in told)
+
+
+def _shown(default: Any) -> str:
+    if default is None:
+        return "–"
+    if isinstance(default, bool | tuple):
+        return f"`{msgspec.json.encode(default).decode()}`"
+    return f"`{default}`"
+
+
+def test_the_record_of_the_reference_is_one() -> None:
+    (example,) = blocks(ROOT / "docs/record.md", "json")
+    record = msgspec.json.decode(example, type=Record)
+    assert msgspec.json.decode(encode(record)) == msgspec.json.decode(example)
+
+
+@pytest.mark.parametrize(("kind", "head"), [(Record, "of the record"), (Finding, "of a finding")])
+def test_every_field_of_the_record_is_explained(kind: type[msgspec.Struct], head: str) -> None:
+    table = (ROOT / "docs/record.md").read_text().partition(f"| {head} | means |")[2].partition("\n\n")[0]
+    assert {field.encode_name for field in msgspec.structs.fields(kind)} == set(re.findall(r"`(\w+)`", _first_cells(table)))
+
+
+def _first_cells(table: str) -> str:
+    return "\n".join(line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `"))
+
+
+def test_every_fact_of_the_extent_that_can_be_sent_is_named_and_no_other() -> None:
+    named = set(re.findall(r"`([\w-]+)`", "\n".join(row[0] for row in rows(ROOT / "docs/record.md", "Facts of the extent"))))
+    assert named == {fact.replace("_", "-") for fact, rule in rules().facts.items() if rule.code}
+
+
+def test_every_fact_that_a_regimen_may_ask_for_is_named_and_no_other() -> None:
+    section = (ROOT / "docs/record.md").read_text().partition("\n## Facts that regimens ask for\n")[2]
+    table = "\n".join(line for line in section.splitlines() if line.startswith("| "))
+    assert set(re.findall(r"`([\w-]+)`", table)) == set(library().book.units)
+
+
+def test_the_case_that_contributing_shows_comes_out_as_it_says(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "CONTRIBUTING.md", "yaml")
+    (tmp_path / "case.yaml").write_text(example)
+    (case,) = load(tmp_path / "case.yaml", list[Case])
+    for chart in case.charts():
+        answer = stage(read_bundle(bundle(chart)), rules())
+        assert answer.editions["figo-2018"].label == case.expect.label
+        assert list(answer.editions["figo-2018"].could_be) == case.expect.could_be
+        assert answer.editions["figo-2009"].label == case.expect.stage_2009
+        assert [site.site for site in answer.metastases] == [site.site for site in case.expect.sites]
+
+
+def test_what_the_tutorial_prints_is_what_is_printed() -> None:
+    """The staging of syn-123, word for word."""
+    from examples.resources import collection, key_of
+    from examples.synthetic_patients import patients
+    from services.words import staging
+
+    page = ROOT / "docs/first-case.md"
+    (shown,) = [block for block in blocks(page, "") if block.startswith("Patient/syn-123")]
+    (patient,) = [each for each in patients() if key_of(each) == "syn-123"]
+    assert shown == staging(stage(read_bundle(msgspec.json.encode(collection(patient))), rules()))
+
+
+@pytest.mark.parametrize(("page", "lines"), [("README.md", 120), ("services/staging/README.md", 40), ("services/recommend/README.md", 40)])
+def test_a_first_page_is_short(page: str, lines: int) -> None:
+    assert len((ROOT / page).read_text().splitlines()) < lines
+
+
+def test_the_pages_are_found() -> None:
+    assert {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"} <= {name(page) for page in PAGES}
+    assert len(DOCS) >= 9
+    assert len(files()) > len(PAGES)
