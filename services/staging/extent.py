@@ -6,29 +6,31 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.staging import tnm
+from services.staging.consequences import MUCOSA, complete
 from services.staging.knowledge import Meaning, Rules
+from services.staging.places import meant, place
 from services.staging.primary import USABLE
-from services.staging.statements import Statement, by_fact, settle
+from services.staging.statements import Place, Statement, by_fact, settle
 from services.staging.window import Course
 from shared.fhir.codes import codes
 from shared.knowledge.table import Fact, Measure
 from shared.oncology.record import Finding, Issue, Quantity, Value
-from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict, negated, some
+from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict
 
-SILENT = Fact()
-# Labels that only a category states: nobody observes them, so silence about them says nothing and they do not hold.
-LABELS = ("stage_ii_extent", "stage_iii_extent", "stage_iiib_extent", "stage_iv_extent", "adjacent_organ", "distant_metastasis")
-_MUCOSA = ("bladder_mucosa", "rectal_mucosa")
 _LONGEST = Decimal(300)
-_ITC, _MICRO = Decimal("0.2"), Decimal(2)
+_ITC = Decimal("0.2")
 
 
 class Extent(NamedTuple):
-    """The facts, the recorded categories, and what must be said of them."""
+    """The facts, the recorded categories, and what must be said of them.
+
+    `places` are the verdicts on the places of a fact, `deposits` the largest deposit in the nodes of a finding.
+    """
 
     facts: dict[str, Fact]
     categories: tuple[tnm.Recorded, ...]
-    isolated_cells: bool
+    deposits: dict[str, Measure]
+    places: dict[tuple[str, Place], Verdict]
     issues: tuple[Issue, ...]
 
 
@@ -54,6 +56,41 @@ def millimetres(quantity: Quantity, rules: Rules) -> Decimal | None:
     return None if factor is None else quantity.value * factor
 
 
+def seen(finding: Finding, fact: str, rules: Rules) -> Verdict | None:
+    """What a finding says of a fact, all told: HOLDS, FAILS, UNKNOWN where it is in doubt; None where it says nothing."""
+    verdict = answer(finding.value, rules)
+    if verdict is None or (finding.status not in USABLE and verdict is not HOLDS):
+        return None
+    if finding.status not in USABLE:
+        return UNKNOWN  # what is preliminary is possible, and excludes nothing
+    size = deposit(finding, rules)
+    if verdict is HOLDS and size is not None and size.at_most(_ITC) is HOLDS:
+        return FAILS  # isolated tumour cells do not make a node positive (R8)
+    if fact in MUCOSA and verdict is HOLDS and method(finding, rules) == "r":
+        return UNKNOWN  # IVA needs a biopsy (R11): mucosa on imaging alone leaves it open
+    return verdict
+
+
+def deposit(finding: Finding, rules: Rules) -> Measure | None:
+    """The largest deposit that a finding of nodes gives."""
+    for component in finding.components:
+        if (rules.observations.extent_system, "largest-deposit") in set(codes(component.concept)) and component.value.quantity is not None:
+            return measured(component.value.quantity, millimetres(component.value.quantity, rules))
+    return None
+
+
+def measured(quantity: Quantity, length: Decimal | None) -> Measure | None:
+    """What a quantity with a comparator says of a length; None where its unit was not understood."""
+    if length is None:
+        return None
+    match quantity.comparator:
+        case "<" | "<=":
+            return Measure(None, length, high_open=quantity.comparator == "<")
+        case ">" | ">=":
+            return Measure(length, None, low_open=quantity.comparator == ">")
+    return Measure(length, length)
+
+
 class Intake:
     """Reads observations into statements about facts."""
 
@@ -62,20 +99,20 @@ class Intake:
         self.course = course
         self.statements: list[Statement] = []
         self.categories: list[tnm.Recorded] = []
+        self.deposits: dict[str, Measure] = {}
         self.issues: list[Issue] = []
-        self.isolated_cells = False
 
     def observe(self, finding: Finding, meaning: Meaning) -> None:
         """Takes in one observation of extent or TNM that belongs to the staging window."""
         if meaning.kind in "tnm":
-            category = tnm.recorded(finding, meaning.kind, meaning.detail, self.rules)
-            if category is None:
-                if finding.value.absent is None:
-                    self._issue("value-implausible", "A TNM category that is not one for the cervix is not used.", finding)
+            if finding.status not in USABLE:
                 return
-            self.categories.append(category)
-            if finding.status in USABLE:
+            category = tnm.recorded(finding, meaning.kind, meaning.detail, self.rules)
+            if category is not None:
+                self.categories.append(category)
                 self.statements += tnm.statements(category, self.rules)
+            elif finding.value.absent is None:
+                self.refuse("value-implausible", "A TNM category that is not one for the cervix is not used.", finding)
             return
         assert meaning.detail is not None
         if self.rules.facts[meaning.detail].measure:
@@ -83,22 +120,35 @@ class Intake:
         else:
             self._answered(finding, meaning.detail)
 
+    def status(self, finding: Finding) -> None:
+        """Takes in a disease status: "distant metastasis present" is M1 without a site."""
+        present = {code for _, code in codes(finding.value.concept)} & set(self.rules.observations.distant_present)
+        if present and finding.status in USABLE and self.course.includes(finding):
+            how = method(finding, self.rules)
+            self.statements.append(Statement("distant_metastasis", HOLDS, finding.source, finding.when or "", how))
+
     def _answered(self, finding: Finding, fact: str) -> None:
-        verdict = answer(finding.value, self.rules)
+        verdict = seen(finding, fact, self.rules)
         if verdict is None:
+            if finding.status in USABLE and answer(finding.value, self.rules) is None:
+                self.refuse(
+                    "value-implausible", f"What it says of {fact.replace('_', ' ')} is neither yes nor no; it is not used.", finding
+                )
             return
-        if finding.status not in USABLE and verdict is HOLDS:
-            verdict = UNKNOWN
-        deposit = _component(finding, "largest-deposit", self.rules)
-        if deposit is not None and verdict is HOLDS and (size := millimetres(deposit, self.rules)) is not None and size <= _ITC:
-            self.isolated_cells, verdict = True, FAILS
         how, when, source = method(finding, self.rules), finding.when or "", finding.source
-        if fact in _MUCOSA and verdict is HOLDS and how == "r":
-            verdict = UNKNOWN  # IVA needs a biopsy (R11): mucosa on imaging alone leaves it open
+        if (size := deposit(finding, self.rules)) is not None:
+            self.deposits[source] = size
         ask = self._ask(finding, fact) if verdict is UNKNOWN and not finding.value.absent else None
+        where: Place = ()
+        rule = meant(fact, finding, self.rules)
+        if rule is not None:
+            if rule.holds is None and verdict is not FAILS:
+                return  # the site admits two readings: it opens facts, and states none
+            fact = rule.holds or fact
+            where = place(fact, rule, finding)
 
         def state(name: str, what: Verdict, direct: bool = True) -> None:
-            self.statements.append(Statement(name, what, source, when, how, direct, ask=ask))
+            self.statements.append(Statement(name, what, source, when, how, direct, ask=ask, place=where if name == fact else ()))
 
         state(fact, verdict)
         if fact == "confined_to_cervix" and verdict is HOLDS:
@@ -108,16 +158,12 @@ class Intake:
         elif fact == "regional_nodes" and verdict is FAILS:
             state("pelvic_nodes", FAILS)
             state("para_aortic_nodes", FAILS)
-        elif fact == "inguinal_nodes" and verdict is not FAILS:
-            state("distant_nodes", verdict)
-        elif fact == "distant_nodes" and verdict is FAILS:
-            state("inguinal_nodes", FAILS)
-        elif fact == "distant_organ" and verdict is FAILS and not finding.sites:
+        elif fact == "distant_organ" and verdict is FAILS and not where:
             state("peritoneal_spread", FAILS, direct=False)
 
     def _ask(self, finding: Finding, fact: str) -> str:
         """What would settle a doubtful finding, in the words of its site."""
-        if fact in _MUCOSA:
+        if fact in MUCOSA:
             return self.rules.facts[fact].ask
         sites = (self.rules.structure(*pair) for site in finding.sites for pair in codes(site))
         name = next((rule.site for rule in sites if rule is not None), fact.replace("_", "-"))
@@ -142,87 +188,29 @@ class Intake:
             return Measure(ends[0], ends[1]) if any(e is not None for e in ends) else None
         if value.quantity is None:
             return None
-        length = self._length(finding, value.quantity)
-        if length is None:
-            return None
-        match value.quantity.comparator:
-            case "<" | "<=":
-                return Measure(None, length, high_open=value.quantity.comparator == "<")
-            case ">" | ">=":
-                return Measure(length, None, low_open=value.quantity.comparator == ">")
-        return Measure(length, length)
+        return measured(value.quantity, self._length(finding, value.quantity))
 
     def _length(self, finding: Finding, quantity: Quantity) -> Decimal | None:
         length = millimetres(quantity, self.rules)
         if length is None:
-            self._issue("unit-not-understood", "A length is neither in mm nor in cm (UCUM); it is not used.", finding)
+            self.refuse("unit-not-understood", "A length is neither in mm nor in cm (UCUM); it is not used.", finding)
         elif not 0 < length <= _LONGEST:
-            self._issue("value-implausible", "A length outside 0 to 300 mm is not used.", finding)
+            self.refuse("value-implausible", "A length outside 0 to 300 mm is not used.", finding)
             return None
         return length
 
-    def _issue(self, code: str, text: str, finding: Finding) -> None:
+    def refuse(self, code: str, text: str, finding: Finding) -> None:
+        """Names a value that is not used."""
         self.issues.append(Issue(severity="warning", code=code, text=text, sources=(finding.source,)))
 
     def extent(self) -> Extent:
         """All facts, once everything is taken in."""
         facts: dict[str, Fact] = {}
+        places: dict[tuple[str, Place], Verdict] = {}
         for name, statements in by_fact(self.statements).items():
-            facts[name], issue = settle(statements)
-            if issue is not None:
-                self.issues.append(issue)
+            settled = settle(statements)
+            facts[name] = settled.fact
+            places |= {(name, where): verdict for where, verdict in settled.places.items()}
+            self.issues += settled.issues
         complete(facts)
-        return Extent(facts, tuple(self.categories), self.isolated_cells, tuple(self.issues))
-
-
-def _component(finding: Finding, code: str, rules: Rules) -> Quantity | None:
-    for component in finding.components:
-        if (rules.observations.extent_system, code) in set(codes(component.concept)):
-            return component.value.quantity
-    return None
-
-
-def complete(facts: dict[str, Fact]) -> None:
-    """What follows from the facts: nodes of a level from nodes of no level, a clinical lesion from its size, labels from silence."""
-
-    def known(name: str) -> Fact:
-        return facts.get(name, SILENT)
-
-    regional, pelvic, para_aortic = known("regional_nodes"), known("pelvic_nodes"), known("para_aortic_nodes")
-    if regional.verdict is HOLDS:
-        if pelvic.verdict is FAILS and para_aortic.verdict is UNKNOWN:
-            facts["para_aortic_nodes"] = regional
-        elif para_aortic.verdict is FAILS and pelvic.verdict is UNKNOWN:
-            facts["pelvic_nodes"] = regional
-    elif "regional_nodes" not in facts or not regional.doubts:
-        either = some([pelvic.verdict, para_aortic.verdict])
-        level = para_aortic if para_aortic.verdict is HOLDS else pelvic
-        facts["regional_nodes"] = Fact(either, sources=level.sources, method=level.method) if either is HOLDS else Fact(either)
-    for label in LABELS:
-        facts.setdefault(label, Fact(FAILS))
-    _lesion(facts, known("stromal_invasion_depth"), known("tumour_size"), known("microscopic_only"), known("horizontal_width"))
-    walls = [f for f in (known("bladder_wall"), known("rectal_wall"), known("bullous_oedema")) if f.verdict is HOLDS]
-    sources = tuple(sorted({source for wall in walls for source in wall.sources}))
-    proven = HOLDS in [known(name).verdict for name in _MUCOSA]
-    facts["wall_without_mucosa"] = Fact(UNKNOWN, doubts=sources) if walls and not proven else Fact(FAILS)
-
-
-def _lesion(facts: dict[str, Fact], depth: Fact, size: Fact, microscopic: Fact, width: Fact) -> None:
-    """Whether the lesion is more than microscopic: stated, deeper than 5 mm, or of a size that was measured (R28: visible is never IA)."""
-    shallow = depth.measure.at_most(Decimal(5)) if depth.measure else UNKNOWN
-    stated = facts.get("clinical_lesion", SILENT)
-    if stated.verdict is UNKNOWN:
-        if shallow is FAILS:
-            stated = Fact(HOLDS, sources=depth.sources)
-        elif microscopic.verdict is HOLDS:
-            stated = Fact(FAILS, sources=microscopic.sources)
-        elif microscopic.verdict is FAILS:
-            stated = Fact(HOLDS, sources=microscopic.sources)
-        elif size.measure is not None and shallow is UNKNOWN:
-            stated = Fact(HOLDS, sources=size.sources)
-        facts["clinical_lesion"] = stated
-    narrow = width.measure.at_most(Decimal(7)) if width.measure else UNKNOWN
-    beyond = some([stated.verdict, negated(narrow), negated(shallow) if depth.measure else stated.verdict])
-    facts["lesion_beyond_ia_2009"] = Fact(beyond, sources=tuple(sorted({*stated.sources, *width.sources})) if beyond is HOLDS else ())
-    if microscopic.verdict is HOLDS and size.measure is None:
-        facts["tumour_size"] = Fact(HOLDS, Measure(None, Decimal(40)), microscopic.sources)  # nobody sees 4 cm only under the microscope
+        return Extent(facts, tuple(self.categories), self.deposits, places, tuple(self.issues))

@@ -118,9 +118,13 @@ class Rules:
                 for name in row.when.facts():
                     if name not in self.facts:
                         raise KnowledgeError(f"Row {row.stage} asks for `{name}`, which no fact is named.", file=f"{edition}.yaml")
-        for name in (f for c in self.tnm.categories.values() for f in (*c.holds, *c.fails)):
+        says = [said for c in self.tnm.categories.values() for said in (c, c.in_8, c.in_7, c.undated) if said is not None]
+        for name in (fact for said in says for fact in (*said.holds, *said.fails)):
             if name not in self.facts:
                 raise KnowledgeError(f"A category states `{name}`, which no fact is named.", file="tnm.yaml")
+        for name, rule in self.facts.items():
+            if rule.code is bool(rule.supplied_by) or any(by not in self.facts or not self.facts[by].code for by in rule.supplied_by):
+                raise KnowledgeError(f"`{name}` has either a code or facts with a code that supply it.", file="facts.yaml")
         for site in (*self.sites.sites, *self.sites.direct, *self.sites.separate, *self.sites.regions):
             for name in (*site.opens, *([site.holds] if site.holds else [])):
                 if name not in self.facts:

@@ -29,17 +29,20 @@ def merge(findings: Iterable[Spread]) -> tuple[Metastasis, ...]:
     grouped: dict[tuple[str, bool], list[Spread]] = {}
     for finding in findings:
         grouped.setdefault((finding.site, finding.in_window), []).append(finding)
-    merged = [
-        Metastasis(
-            site=site,
-            site_class=min((f.site_class for f in found), key=_ORDER.index),
-            lesions=_lesions(found),
-            certainty=min((f.certainty for f in found), key=_CERTAIN.index),
-            in_window=in_window,
-            sources=tuple(sorted({f.source for f in found})),
+    merged = []
+    for (site, in_window), found in grouped.items():
+        certainty = min((f.certainty for f in found), key=_CERTAIN.index)
+        site_class = min((f.site_class for f in found if f.certainty == certainty), key=_ORDER.index)
+        merged.append(
+            Metastasis(
+                site=site,
+                site_class=site_class,
+                lesions=_lesions(found),
+                certainty=certainty,
+                in_window=in_window,
+                sources=tuple(sorted({f.source for f in found})),
+            )
         )
-        for (site, in_window), found in grouped.items()
-    ]
     return tuple(sorted(merged, key=lambda m: (not m.in_window, _ORDER.index(m.site_class), m.site)))
 
 

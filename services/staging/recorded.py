@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from services.staging.knowledge import Meaning, Rules
 from services.staging.primary import USABLE, Tumour
-from shared.fhir.codes import FIGO_STAGES, NCIT, SNOMED, codes
+from shared.fhir.codes import FIGO_CODES, FIGO_STAGES, NCIT, SNOMED, codes
 from shared.oncology.record import Concept, Finding, Issue
 from shared.oncology.stage import EditionStage, Recorded
 
@@ -104,8 +104,10 @@ def _stage(concept: Concept | None) -> str | None:
     for system, code in codes(concept):
         if system == NCIT and code in FIGO_STAGES:
             return FIGO_STAGES[code]
+        if system == NCIT:
+            return None  # a stage of another organ: the value set is shared with ovary and endometrium
     for text in (concept.text, *(c.display for c in concept.codings)):
-        if text and (match := _STAGE.search(text)):
+        if text and (match := _STAGE.search(text)) and match.group(1).upper() in FIGO_CODES:
             return match.group(1).upper()
     return None
 

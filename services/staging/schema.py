@@ -23,10 +23,11 @@ class Work(_Strict, frozen=True):
 
 
 class FactRule(_Strict, frozen=True):
-    """A fact: what settles it, whether it can be sent in our code system, and the unit of its measure."""
+    """A fact: what settles it, whether it can be sent in our code system or what is sent in its place, and the unit of its measure."""
 
     ask: str
     code: bool = True
+    supplied_by: tuple[str, ...] = ()
     measure: str | None = None
 
 
@@ -158,8 +159,15 @@ class Bounds(_Strict, frozen=True):
     more_than: Decimal | None = None
 
 
+class Said(_Strict, frozen=True):
+    """The facts that a category states to hold and to fail."""
+
+    holds: tuple[str, ...] = ()
+    fails: tuple[str, ...] = ()
+
+
 class Category(_Strict, frozen=True):
-    """The facts that one TNM category states; `before_9` where versions 7 and 8 say something else."""
+    """The facts that one TNM category states in version 9, and what it states in another version or when nobody knows the version."""
 
     holds: tuple[str, ...] = ()
     fails: tuple[str, ...] = ()
@@ -167,7 +175,9 @@ class Category(_Strict, frozen=True):
     size: Bounds | None = None
     depth: Bounds | None = None
     before_9: Bounds | None = None
-    before_9_holds: tuple[str, ...] = ()
+    in_8: Said | None = None
+    in_7: Said | None = None
+    undated: Said | None = None
 
 
 class TnmRules(_Strict, frozen=True):

@@ -5,43 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from services.staging.extent import answer, method
+from services.staging.extent import method, seen
 from services.staging.knowledge import Meaning, Rules
 from services.staging.metastases import Spread
+from services.staging.places import meant, place
 from services.staging.primary import USABLE, Tumour, certainty
 from services.staging.schema import SiteRule
-from services.staging.statements import Statement
+from services.staging.statements import Place, Statement
 from services.staging.window import Course
 from shared.fhir.codes import ICD_10, ICD_O_3, SNOMED, codes
 from shared.oncology.record import Concept, Finding
 from shared.oncology.stage import Certainty
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN
 
-# What an extent-of-disease fact says of a site when the observation names none.
-_FACT_SITES: dict[str, tuple[str, str]] = {
-    "distant_organ": ("unknown", "organ"),
-    "distant_nodes": ("node-unspecified", "distant-node"),
-    "inguinal_nodes": ("node-inguinal", "distant-node"),
-    "pelvic_nodes": ("node-pelvic", "regional-node"),
-    "para_aortic_nodes": ("node-para-aortic", "regional-node"),
-    "regional_nodes": ("node-unspecified", "regional-node"),
-    "peritoneal_spread": ("peritoneum", "peritoneal"),
-    "bladder_mucosa": ("bladder", "adjacent"),
-    "rectal_mucosa": ("rectum", "adjacent"),
-    "bowel_contiguous": ("large-intestine", "adjacent"),
-}
-SPREADING = frozenset(_FACT_SITES)
 _VAGUE = frozenset({"unknown", "other", "node-unspecified", "node-abdominal", "node-multiple"})
 DOUBT = "Biopsy or follow-up imaging of the doubtful finding: "
 
 
 class SiteFinding(NamedTuple):
-    """A finding of spread, with what it states about the stage."""
+    """A finding of spread, with what it states about the stage, and the fact and place whose freedom would disprove it."""
 
     spread: Spread
     statements: tuple[Statement, ...]
     opens: tuple[tuple[str, str], ...] = ()
     contested: bool = False
+    told: tuple[str, Place] | None = None
 
 
 def of_condition(finding: Finding, tumour: Tumour, course: Course, rules: Rules) -> Iterator[SiteFinding]:
@@ -56,28 +44,20 @@ def of_condition(finding: Finding, tumour: Tumour, course: Course, rules: Rules)
         return
     if others and not own.intersection(finding.related):
         sure = "equivocal"
-    yield _found(finding, rule, sure, course, rules, None)
+    yield _found(finding, rule, sure, course, rules, states=True)
 
 
 def of_observation(finding: Finding, meaning: Meaning, course: Course, rules: Rules) -> Iterator[SiteFinding]:
     """The spread that an observation of extent names: its body site, or the site that the fact itself means."""
     fact = meaning.detail or ""
-    verdict = answer(finding.value, rules)
-    if verdict is None or verdict is FAILS or fact not in SPREADING or finding.status in ("entered-in-error", "cancelled"):
+    verdict = seen(finding, fact, rules)
+    rule = meant(fact, finding, rules)
+    if verdict is None or verdict is FAILS or rule is None or finding.value.absent:
         return
-    sure: Certainty = "definite" if verdict is HOLDS and finding.status in USABLE else "equivocal"
-    if verdict is UNKNOWN and finding.value.absent:
-        return
-    rule = next((r for site in finding.sites for pair in codes(site) if (r := rules.structure(*pair) or rules.site(*pair))), None)
-    if rule is None or (fact == "distant_nodes" and rule.site_class != "distant-node") or fact in ("pelvic_nodes", "para_aortic_nodes"):
-        site, site_class = _FACT_SITES[fact]
-        rule = SiteRule(site=site, site_class=site_class, holds=fact)
-    elif fact == "distant_organ":
-        rule = SiteRule(site=rule.site, site_class="organ", holds="distant_organ", contested=rule.contested)
     count = next(
         (c.value.integer for c in finding.components if (rules.observations.extent_system, "lesion-count") in set(codes(c.concept))), None
     )
-    yield _found(finding, rule, sure, course, rules, count)
+    yield _found(finding, rule, "definite" if verdict is HOLDS else "equivocal", course, rules, count)
 
 
 def of_region(finding: Finding, course: Course, rules: Rules) -> Iterator[SiteFinding]:
@@ -85,11 +65,13 @@ def of_region(finding: Finding, course: Course, rules: Rules) -> Iterator[SiteFi
     for coding in finding.value.concept.codings if finding.value.concept else ():
         rule = rules.site_codes.get((SNOMED, f"obds:{coding.code}")) or rules.site_codes.get(("obds", coding.code or ""))
         if rule is not None and finding.status in USABLE:
-            yield _found(finding, rule, "definite", course, rules, None)
+            yield _found(finding, rule, "definite", course, rules, states=True)
             return
 
 
-def _found(finding: Finding, rule: SiteRule, sure: Certainty, course: Course, rules: Rules, count: int | None) -> SiteFinding:
+def _found(
+    finding: Finding, rule: SiteRule, sure: Certainty, course: Course, rules: Rules, count: int | None = None, *, states: bool = False
+) -> SiteFinding:
     when, how = finding.when or finding.recorded or "", method(finding, rules)
     in_window = course.includes(finding)
     where = next((c.code for c in finding.laterality if c.code), None)
@@ -102,10 +84,11 @@ def _found(finding: Finding, rule: SiteRule, sure: Certainty, course: Course, ru
         return SiteFinding(spread, ())
     ask = rule.ask or DOUBT + rule.site.replace("-", " ")
     statements: tuple[Statement, ...] = ()
-    if rule.holds and finding.kind == "condition":
+    told = (rule.holds, place(rule.holds, rule, finding)) if rule.holds else None
+    if told is not None and states:
         verdict = HOLDS if sure == "definite" else UNKNOWN
-        statements = (Statement(rule.holds, verdict, finding.source, when, how, ask=ask),)
-    return SiteFinding(spread, statements, tuple((fact, ask) for fact in rule.opens), rule.contested)
+        statements = (Statement(told[0], verdict, finding.source, when, how, ask=ask, place=told[1]),)
+    return SiteFinding(spread, statements, tuple((fact, ask) for fact in rule.opens), rule.contested, told)
 
 
 def _general(code: str, rule: SiteRule) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from services.staging import figo, recorded, sites
+from services.staging.categories import tnm
+from services.staging.disease_state import disease_state
 from services.staging.extent import Extent, Intake
 from services.staging.knowledge import EDITIONS, Meaning, Rules
 from services.staging.metastases import merge, oligometastatic
@@ -18,12 +20,9 @@ from services.staging.window import Course, course
 from shared.fhir.codes import codes
 from shared.knowledge.table import Fact, Reader
 from shared.oncology.record import Finding, Issue, Record
-from shared.oncology.stage import Because, DiseaseState, EditionStage, Metastasis, Oligometastatic, Recorded, Staging, Tnm
+from shared.oncology.stage import Because, EditionStage, Metastasis, Oligometastatic, Recorded, Staging, Tnm
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN
 
-_T = {"IVA": "T4", "IIIB": "T3b", "IIIA": "T3a", "III": "T3", "IIB": "T2b", "IIA2": "T2a2", "IIA1": "T2a1", "IIA": "T2a", "II": "T2"}
-_T |= {"IB3": "T1b3", "IB2": "T1b2", "IB1": "T1b1", "IB": "T1b", "IA2": "T1a2", "IA1": "T1a1", "IA": "T1a", "I": "T1"}
-_BEYOND_T = ("distant_organ", "distant_nodes", "peritoneal_spread", "pelvic_nodes", "para_aortic_nodes", "regional_nodes")
 _RECORDED = "As recorded by a clinician; the record holds no finding that tells the extent."
 
 
@@ -33,6 +32,7 @@ def stage(record: Record, rules: Rules) -> Staging:
     when = course(record, tumour, rules)
     intake, spread, given = _collect(record, tumour, when, rules)
     extent = _extent(intake, spread)
+    spread = [found for each in spread if (found := _settled(each, extent)) is not None]
     metastases = merge(found.spread for found in spread)
     editions: dict[str, EditionStage] = {}
     issues = [*record.issues, *tumour.issues, *extent.issues, *_contested(spread, extent, rules)]
@@ -47,10 +47,10 @@ def stage(record: Record, rules: Rules) -> Staging:
         diagnosed=when.window.start,
         window=when.window,
         editions=editions,
-        tnm=_tnm(extent, rules) if tumour.primary.applies else Tnm(),
+        tnm=tnm(extent, rules) if tumour.primary.applies else Tnm(),
         metastases=metastases,
         oligometastatic=_oligometastatic(metastases, extent, rules),
-        disease_state=_state(record, tumour, when, metastases, rules),
+        disease_state=disease_state(record, tumour, when, metastases, rules),
         recorded=told,
         issues=tuple(dict.fromkeys(issues)),
         knowledge=rules.knowledge,
@@ -60,22 +60,28 @@ def stage(record: Record, rules: Rules) -> Staging:
 def _collect(record: Record, tumour: Tumour, when: Course, rules: Rules) -> tuple[Intake, list[sites.SiteFinding], list[recorded.Given]]:
     """Hands every finding to whoever reads its kind."""
     intake = Intake(rules, when)
-    spread: list[sites.SiteFinding] = []
+    conditions = [finding for finding in record.findings if finding.kind == "condition"]
+    spread = [found for finding in conditions for found in sites.of_condition(finding, tumour, when, rules)]
     given: list[recorded.Given] = []
     own = {f.source for f in tumour.conditions}
+    secondary = {found.spread.source for found in spread}
     for finding in record.findings:
-        if finding.kind == "condition":
-            spread += sites.of_condition(finding, tumour, when, rules)
-        elif finding.kind == "observation" and finding.status != "entered-in-error":
-            meaning = next((m for pair in codes(finding.concept) if (m := rules.meanings.get(pair)) is not None), None)
-            if meaning is None or _of_another(finding, own):
-                continue
-            if meaning.kind == "figo":
-                given += recorded.of_observation(finding, meaning, rules)
-            elif meaning.kind == "obds":
-                spread += sites.of_region(finding, when, rules)
-            elif meaning.kind in ("extent", "t", "n", "m"):
-                _observe(finding, meaning, when, rules, intake, spread)
+        if finding.kind != "observation" or finding.status == "entered-in-error":
+            continue
+        meaning = next((m for pair in codes(finding.concept) if (m := rules.meanings.get(pair)) is not None), None)
+        if meaning is None or _of_another(finding, own if meaning.detail == "tumour_size" else own | secondary, bool(own)):
+            continue
+        if meaning.kind == "figo":
+            read = list(recorded.of_observation(finding, meaning, rules))
+            given += read
+            if not read and finding.status in USABLE and finding.value.absent is None:
+                intake.refuse("value-implausible", "A recorded FIGO stage that is not one of the cervix is not used.", finding)
+        elif meaning.kind == "obds":
+            spread += sites.of_region(finding, when, rules)
+        elif meaning.kind == "status":
+            intake.status(finding)
+        elif meaning.kind in ("extent", "t", "n", "m"):
+            _observe(finding, meaning, when, rules, intake, spread)
     given += recorded.of_conditions(tumour, rules, {g.source for g in given})
     return intake, spread, given
 
@@ -91,10 +97,20 @@ def _observe(finding: Finding, meaning: Meaning, when: Course, rules: Rules, int
         intake.observe(finding, meaning)
 
 
-def _of_another(finding: Finding, own: set[str]) -> bool:
-    """Whether the observation is about another tumour: it names a condition, and not ours."""
+def _settled(found: sites.SiteFinding, extent: Extent) -> sites.SiteFinding | None:
+    """A finding of spread after all findings of its place are weighed: gone where it was found free, doubtful where it is in doubt."""
+    verdict = extent.places.get(found.told) if found.told is not None and found.spread.in_window else None
+    if verdict is FAILS and not found.opens:
+        return None
+    if verdict is UNKNOWN:
+        return found._replace(spread=found.spread._replace(certainty="equivocal"))
+    return found
+
+
+def _of_another(finding: Finding, ours: set[str], known: bool) -> bool:
+    """Whether the observation is about another tumour: it names a condition, and none of ours, where we know ours."""
     conditions = {reference for reference in finding.focus if reference.startswith("Condition/")}
-    return bool(conditions) and bool(own) and not conditions & own
+    return known and bool(conditions) and not conditions & ours
 
 
 def _elsewhere(finding: Finding, rules: Rules) -> bool:
@@ -122,11 +138,11 @@ def _extent(intake: Intake, spread: Iterable[sites.SiteFinding]) -> Extent:
 
 def _editions(extent: Extent, given: list[recorded.Given], rules: Rules) -> dict[str, EditionStage]:
     asks = {name: rule.ask for name, rule in rules.facts.items()}
-    askable = frozenset(name for name, rule in rules.facts.items() if rule.code)
+    supplied = {name: rule.supplied_by or (name,) for name, rule in rules.facts.items() if not rule.code}
     found = {}
     for edition in EDITIONS:
         reader = rules.tables[edition]
-        answer = figo.stage(reader, extent.facts, asks, askable)
+        answer = figo.stage(reader, extent.facts, asks, supplied)
         if answer.stage is None:
             answer = _as_recorded(reader, answer, recorded.usable(given, edition))
         found[edition] = answer
@@ -151,34 +167,6 @@ def _as_recorded(reader: Reader, silent: EditionStage, given: list[recorded.Give
     )
     could_be = tuple(s for s in silent.could_be if s in above)
     return replace(silent, stage=newest.stage, label=newest.stage, could_be=could_be, because=(says,))
-
-
-def _tnm(extent: Extent, rules: Rules) -> Tnm:
-    """The recorded categories, pathology before clinical and then the newest; where none is recorded, what the facts amount to."""
-    best: dict[str, str] = {}
-    for axis in "tnm":
-        found = [c for c in extent.categories if c.axis == axis and not (c.prefix and c.prefix[0] in "yra")]
-        if found:
-            newest = max(found, key=lambda c: (c.prefix == "p", c.finding.when or "", c.finding.source))
-            best[axis] = newest.value
-    facts = extent.facts
-    if "t" not in best:
-        local = {name: Fact(FAILS) if name in _BEYOND_T or name == "distant_metastasis" else fact for name, fact in facts.items()}
-        row = rules.tables["figo-2018"].read({**{name: Fact(FAILS) for name in _BEYOND_T}, **local}).row
-        if row is not None and row.stage in _T:
-            best["t"] = _T[row.stage]
-    verdicts = {name: facts[name].verdict for name in ("para_aortic_nodes", "pelvic_nodes") if name in facts}
-    if "n" not in best:
-        if verdicts.get("para_aortic_nodes") is HOLDS:
-            best["n"] = "N2"
-        elif verdicts.get("pelvic_nodes") is HOLDS:
-            best["n"] = "N1"
-        elif list(verdicts.values()) == [FAILS, FAILS]:
-            best["n"] = "N0(i+)" if extent.isolated_cells else "N0"
-    if "m" not in best:
-        distant = [facts[name].verdict if name in facts else UNKNOWN for name in ("distant_organ", "distant_nodes", "peritoneal_spread")]
-        best |= {"m": "M1"} if HOLDS in distant else {"m": "M0"} if distant == [FAILS] * 3 else {}
-    return Tnm(**best)
 
 
 def _contested(spread: Iterable[sites.SiteFinding], extent: Extent, rules: Rules) -> list[Issue]:
@@ -212,30 +200,3 @@ def _oligometastatic(metastases: tuple[Metastasis, ...], extent: Extent, rules: 
         reference=rule.reference,
         ask=organ.ask or rules.facts["distant_organ"].ask,
     )
-
-
-def _state(record: Record, tumour: Tumour, when: Course, metastases: tuple[Metastasis, ...], rules: Rules) -> DiseaseState:
-    """Initial until something new is found after the window: on treatment it is progression, after it recurrence."""
-    states = {code for f in tumour.conditions for _, code in codes(f.concept)} | {
-        code for f in record.findings if f.kind == "condition" and f.verification != "refuted" for _, code in codes(f.concept)
-    }
-    if any(rules.primary.state_snomed.get(code) == "local-recurrence" for code in states):
-        return "recurrent"
-    if any(f.clinical in ("recurrence", "relapse") for f in tumour.conditions):
-        return "recurrent"
-    if when.window.end is None:
-        return "initial"
-    last = max(t.end for t in when.treatments)
-    late = [m for m in metastases if not m.in_window and m.certainty == "definite"]
-    dates = [f.when or f.recorded or "" for f in record.findings if any(f.source in m.sources for m in late)]
-    if dates:
-        return "recurrent" if min(dates) > last else "progressive"
-    o = rules.observations
-    for finding in record.findings:
-        if any((m := rules.meanings.get(pair)) and m.kind == "status" for pair in codes(finding.concept)) and finding.status in USABLE:
-            seen = {code for _, code in codes(finding.value.concept)}
-            if (finding.when or "") > when.window.end and seen & set(o.worsened):
-                return "progressive"
-            if (finding.when or "") > last and seen & set(o.stable):
-                return "persistent"
-    return "initial"

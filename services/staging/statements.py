@@ -2,16 +2,22 @@
 
 Pathology beats other methods; a finding beats what a TNM category merely implies; then the later one; then the lower stage
 (R1 and R2 of FIGO 2018 as told by Bhatla 2021). A doubtful finding neither holds nor fails, and stays named.
+
+A finding with a body site speaks of that place only: a free liver takes nothing from the lung, and excludes no other organ. What is
+free as a whole is free in each of its places.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import NamedTuple
 
 from shared.knowledge.table import Fact, Measure
 from shared.oncology.record import Issue
-from shared.oncology.verdict import FAILS, UNKNOWN, Verdict
+from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict
+
+Place = tuple[str, ...]  # () is everywhere; ("bone",) a site; ("bone", "73903008") a structure of it
 
 
 class Statement(NamedTuple):
@@ -25,42 +31,88 @@ class Statement(NamedTuple):
     direct: bool = True
     measure: Measure | None = None
     ask: str | None = None
+    place: Place = ()
 
 
-def _weight(s: Statement) -> tuple[bool, bool, str, bool, bool]:
-    return (s.method == "p" and s.direct, s.direct, s.when, s.verdict is not UNKNOWN, s.verdict is FAILS)
+class Settled(NamedTuple):
+    """A fact as settled, the verdict of each place that was looked at, and the contradictions."""
+
+    fact: Fact
+    places: dict[Place, Verdict]
+    issues: tuple[Issue, ...]
 
 
-def settle(statements: list[Statement]) -> tuple[Fact, Issue | None]:
-    """What the statements about one fact come to, with an issue where definite ones contradict each other."""
-    best = statements[0] if len(statements) == 1 else max(statements, key=_weight)
-    agreeing = [s for s in statements if s.verdict is best.verdict and (best.measure is None or s.measure is not None)]
-    doubts = tuple(sorted({s.source for s in statements if s.verdict is UNKNOWN}))
+def _weight(s: Statement) -> tuple[bool, bool, str, bool, bool, Decimal]:
+    bound = (s.measure.low if s.measure.high is None else s.measure.high) if s.measure else None
+    return (s.method == "p" and s.direct, s.direct, s.when, s.verdict is not UNKNOWN, s.verdict is FAILS, -(bound or Decimal(0)))
+
+
+def settle(statements: list[Statement]) -> Settled:
+    """What the statements about one fact come to: it holds where one place holds, and fails where all that could hold it fails."""
+    settled = {place: _at(place, statements) for place in sorted({s.place for s in statements})}
+    facts = [fact for fact, _ in settled.values()]
+    issues = tuple(issue for _, issue in settled.values() if issue)
+    places = {place: fact.verdict for place, (fact, _) in settled.items()}
+    if len(facts) == 1 and () in settled:
+        return Settled(facts[0], places, issues)
+    verdicts = set(places.values())
+    verdict = HOLDS if HOLDS in verdicts else UNKNOWN if UNKNOWN in verdicts or () not in settled else FAILS
+    telling = [fact for fact in facts if fact.verdict is verdict]
+    whole = Fact(
+        verdict=verdict,
+        sources=tuple(sorted({source for fact in telling for source in fact.sources})),
+        method=min((fact.method for fact in telling if fact.method), default=None),  # "p" before "r"
+        doubts=tuple(sorted({source for fact in facts for source in fact.doubts})),
+        ask=next((fact.ask for fact in facts if fact.ask and fact.verdict is UNKNOWN), None),
+    )
+    return Settled(whole, places, issues)
+
+
+def _at(place: Place, statements: list[Statement]) -> tuple[Fact, Issue | None]:
+    """What the statements come to at one place: its own, and those that find a whole free of which it is part."""
+    own = [s for s in statements if s.place == place or (s.verdict is FAILS and s.place == place[: len(s.place)])]
+    best = own[0] if len(own) == 1 else _best(own)
+    agreeing = [s for s in own if s.verdict is best.verdict and (best.measure is None or s.measure is not None)]
     method = best.method or next((s.method for s in sorted(agreeing, key=_weight, reverse=True) if s.method), None)
     fact = Fact(
         verdict=best.verdict,
         measure=best.measure,
         sources=tuple(sorted({s.source for s in agreeing if s.direct or not best.direct})),
         method=method,
-        doubts=doubts,
-        ask=next((s.ask for s in statements if s.ask and s.verdict is UNKNOWN), None),
+        doubts=tuple(sorted({s.source for s in own if s.verdict is UNKNOWN})),
+        ask=next((s.ask for s in own if s.ask and s.verdict is UNKNOWN), None),
     )
-    return fact, _conflict(statements, best)
+    return fact, _conflict(own, best)
+
+
+def _best(own: list[Statement]) -> Statement:
+    """The statement that decides. A doubt reopens what was free and takes nothing from what was found: it does not count (R2)."""
+    best = max(own, key=_weight)
+    if best.verdict is UNKNOWN:
+        definite = max((s for s in own if s.verdict is not UNKNOWN and s.direct), key=_weight, default=best)
+        return definite if definite.verdict is HOLDS else best
+    return best
 
 
 def _conflict(statements: list[Statement], best: Statement) -> Issue | None:
     if len(statements) == 1 or best.verdict is UNKNOWN:
         return None
-    against = sorted({s.source for s in statements if s.direct and s.verdict is not UNKNOWN and _contradicts(s, best)})
+    against = [s for s in statements if s.direct and s.verdict is not UNKNOWN and _contradicts(s, best)]
     if not against:
         return None
-    why = "pathology decides" if best.method == "p" else "the later finding decides" if best.when else "the lower stage is taken"
+    why = (
+        "pathology decides"
+        if best.method == "p" and not any(s.method == "p" for s in against)
+        else "the later finding decides"
+        if best.when > max(s.when for s in against)
+        else "the lower stage is taken"
+    )
     name = best.fact.replace("_", " ")
     return Issue(
         severity="warning",
         code="extent-conflict",
         text=f"Findings contradict each other on {name}; {why}.",
-        sources=tuple(sorted({best.source, *against})),
+        sources=tuple(sorted({best.source, *(s.source for s in against)})),
     )
 
 

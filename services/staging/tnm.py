@@ -8,15 +8,18 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.staging.knowledge import Rules
-from services.staging.schema import Bounds, Category
+from services.staging.schema import Bounds, Category, Said
 from services.staging.statements import Statement
 from shared.fhir.codes import SNOMED, codes
 from shared.knowledge.table import Measure
 from shared.oncology.record import Finding
-from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN
+from shared.oncology.verdict import FAILS, HOLDS
 
 _TEXT = re.compile(r"^\s*(yc|yp|rp|[cprya])?\s*([TNM])?\s*(X|is|0|[1-4][a-d]?[1-3]?)(mi|[ab])?\s*(\(.*\))?\s*$", re.IGNORECASE)
 _VERSION = re.compile(r"\b(?:version\s*)?([6-9])(?:th)?\b", re.IGNORECASE)
+
+# What a resected specimen shows: its denial is pathology, and overrides what was felt or seen (R1).
+_ON_A_SPECIMEN = ("cervix", "vagina")
 
 
 class Recorded(NamedTuple):
@@ -54,26 +57,36 @@ def statements(it: Recorded, rules: Rules) -> Iterator[Statement]:
     category = _category(it.value, rules)
     if category is None:
         return
-    finding, method = it.finding, "p" if it.prefix == "p" else None
-    when = finding.when or ""
-    source = finding.source
-    unsure = it.version is None and not when
-    old = it.version in ("7", "8") or (it.version is None and bool(when) and when[:4] < "2021")
-    holds = category.holds
-    if category.before_9_holds and (old or unsure):
-        yield from (Statement(f, HOLDS, source, when, method) for f in category.before_9_holds)
-    elif it.value == "M1" and (it.version == "7"):
-        yield Statement("distant_metastasis", UNKNOWN, source, when, method, ask="The site of M1: para-aortic nodes alone are IIIC2 today")
-    else:
-        yield from (Statement(f, HOLDS, source, when, method) for f in holds)
-        yield from (Statement(f, FAILS, source, when, method, direct=it.value[1] == "0") for f in category.fails)
+    finding, method, when = it.finding, "p" if it.prefix == "p" else None, it.finding.when or ""
+    version = _in_force(it)
+    says = _said(category, version)
+    for fact in says.holds:
+        ask = rules.facts[fact].ask if fact == "distant_or_para_aortic" else None
+        yield Statement(fact, HOLDS, finding.source, when, method, ask=ask)
+    for fact in says.fails:
+        yield Statement(fact, FAILS, finding.source, when, method, direct=it.value[1] == "0")
     for group in category.denies:
-        yield from (Statement(f, FAILS, source, when, method, direct=False) for f in rules.tnm.beyond[group])
-    size = _bounds(category.size, category.before_9, old, unsure)
+        seen = method == "p" and group in _ON_A_SPECIMEN
+        yield from (Statement(fact, FAILS, finding.source, when, method, direct=seen) for fact in rules.tnm.beyond[group])
+    size = _bounds(category.size, category.before_9, version)
     if size is not None:
-        yield Statement("tumour_size", HOLDS, source, when, method, direct=False, measure=size)
+        yield Statement("tumour_size", HOLDS, finding.source, when, method, direct=False, measure=size)
     if category.depth is not None:
-        yield Statement("stromal_invasion_depth", HOLDS, source, when, method, direct=False, measure=_measure(category.depth))
+        yield Statement("stromal_invasion_depth", HOLDS, finding.source, when, method, direct=False, measure=_measure(category.depth))
+
+
+def _in_force(it: Recorded) -> str | None:
+    """The version that a category speaks: the one named, else the one in force on its day (8 since 2018, 9 since 2021), else not known."""
+    year = (it.finding.when or "")[:4]
+    if it.version is not None or not year:
+        return it.version
+    return "9" if year >= "2021" else "8" if year >= "2018" else "7"
+
+
+def _said(category: Category, version: str | None) -> Said:
+    """What a category states in a version; without one, what all versions agree on."""
+    own = Said(category.holds, category.fails)
+    return {None: category.undated, "6": category.in_7, "7": category.in_7, "8": category.in_8}.get(version) or own
 
 
 def _category(value: str, rules: Rules) -> Category | None:
@@ -85,12 +98,12 @@ def _category(value: str, rules: Rules) -> Category | None:
     return None
 
 
-def _bounds(now: Bounds | None, before: Bounds | None, old: bool, unsure: bool) -> Measure | None:
+def _bounds(now: Bounds | None, before: Bounds | None, version: str | None) -> Measure | None:
     if now is None:
         return None
-    if before is None or not (old or unsure):
+    if before is None or version == "9":
         return _measure(now)
-    if old:
+    if version is not None:
         return _measure(before)
     lows = [b.more_than for b in (now, before)]
     highs = [b.at_most for b in (now, before)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import NamedTuple
 
+from services.staging import tnm
 from services.staging.knowledge import Rules
 from services.staging.primary import Tumour
 from shared.fhir.codes import ATC, RXNORM, SNOMED, codes
@@ -30,6 +31,7 @@ class Course(NamedTuple):
 
     window: Window
     treatments: tuple[Treatment, ...]
+    rules: Rules
 
     def includes(self, finding: Finding) -> bool:
         """Whether a finding belongs to the work-up. What has no date is taken as work-up."""
@@ -37,7 +39,7 @@ class Course(NamedTuple):
         if when is None or end is None or _at(when, end) <= 0:
             return True
         first = self.treatments[0]
-        if first.kind != "surgery" or finding.method is None or len(end) < 10 or len(when) < 10:
+        if first.kind != "surgery" or len(end) < 10 or len(when) < 10 or not _pathological(finding, self.rules):
             return False
         following = next((t.start for t in self.treatments if t.kind != "surgery"), "9999")
         return when < following and date.fromisoformat(when) - date.fromisoformat(end) <= _SPECIMEN
@@ -49,14 +51,25 @@ def course(record: Record, tumour: Tumour, rules: Rules) -> Course:
     onset = min((f.when for f in tumour.conditions if f.when), default=None)
     found = sorted(t for f in record.findings if (t := _treatment(f, rules)) is not None and (onset is None or _at(t.start, onset) >= 0))
     if not found:
-        return Course(Window(start=diagnosed), ())
-    return Course(Window(start=diagnosed, end=found[0].start, ends_with=found[0].source), tuple(found))
+        return Course(Window(start=diagnosed), (), rules)
+    return Course(Window(start=diagnosed, end=found[0].start, ends_with=found[0].source), tuple(found), rules)
 
 
 def diagnosis(tumour: Tumour) -> str | None:
     """The day of diagnosis: the earliest onset of the primary, else the day it was written down."""
     dates = [f.when or f.recorded for f in tumour.conditions]
     return min((d for d in dates if d), default=None)
+
+
+def _pathological(finding: Finding, rules: Rules) -> bool:
+    """Whether a finding was made on a specimen: by its method, or as a category with the prefix p."""
+    if any(rules.methods.get(pair) == "p" for pair in codes(finding.method)):
+        return True
+    meaning = next((m for pair in codes(finding.concept) if (m := rules.meanings.get(pair)) is not None), None)
+    if meaning is None or meaning.kind not in "tnm":
+        return False
+    category = tnm.recorded(finding, meaning.kind, meaning.detail, rules)
+    return category is not None and category.prefix == "p"
 
 
 def _at(one: str, other: str) -> int:
@@ -73,6 +86,8 @@ def _treatment(finding: Finding, rules: Rules) -> Treatment | None:
     if finding.kind == "procedure":
         palliative = any(code in o.palliative or code in o.diagnostic for _, code in codes(finding.intent))
         kinds = {code for concept in (finding.concept, *finding.category) for system, code in codes(concept) if system == SNOMED}
+        if kinds & set(o.pathology):
+            return None  # a biopsy, whatever its category
         kind = "radiotherapy" if kinds & set(o.radiotherapy) else "surgery" if kinds & set(o.surgery) else None
         if kind is None or palliative:
             return None

@@ -1,0 +1,60 @@
+"""Which site a finding of extent means, and which place in it: what its fact says, corrected by the body site that it names."""
+
+from __future__ import annotations
+
+from services.staging.knowledge import Rules
+from services.staging.schema import SiteRule
+from services.staging.statements import Place
+from shared.fhir.codes import SNOMED, codes
+from shared.oncology.record import Finding
+
+# What an extent-of-disease fact says of a site when the observation names none.
+SITES: dict[str, tuple[str, str]] = {
+    "distant_organ": ("unknown", "organ"),
+    "distant_nodes": ("node-unspecified", "distant-node"),
+    "inguinal_nodes": ("node-inguinal", "distant-node"),
+    "pelvic_nodes": ("node-pelvic", "regional-node"),
+    "para_aortic_nodes": ("node-para-aortic", "regional-node"),
+    "regional_nodes": ("node-unspecified", "regional-node"),
+    "peritoneal_spread": ("peritoneum", "peritoneal"),
+    "bladder_mucosa": ("bladder", "adjacent"),
+    "rectal_mucosa": ("rectum", "adjacent"),
+    "bowel_contiguous": ("large-intestine", "adjacent"),
+}
+_NODES = ("pelvic_nodes", "para_aortic_nodes", "distant_nodes")
+# Never a distant organ, whoever files them as one: the vagina is staged by its level (R16), the corpus is ignored.
+_LOCAL = frozenset({"vagina", "uterus", "parametrium"})
+
+
+def structure(finding: Finding, rules: Rules) -> SiteRule | None:
+    """The site that the body site of a finding names."""
+    return next((rule for site in finding.sites for pair in codes(site) if (rule := rules.structure(*pair) or rules.site(*pair))), None)
+
+
+def meant(fact: str, finding: Finding, rules: Rules) -> SiteRule | None:
+    """The site that a finding of extent means; None for a fact that is no spread. A node is what its place is, whatever it was filed as."""
+    if fact not in SITES:
+        return None
+    rule = structure(finding, rules)
+    own, site_class = SITES[fact]
+    if fact == "inguinal_nodes":
+        return SiteRule(site=own, site_class=site_class, holds="distant_nodes")
+    if rule is not None and fact in ("distant_organ", "distant_nodes", "regional_nodes") and rule.holds in _NODES:
+        return rule
+    if rule is not None and fact == "distant_organ":
+        if rule.holds or rule.contested or rule.site in _LOCAL:
+            return rule
+        return SiteRule(site=rule.site, site_class="organ", holds=fact, structures=rule.structures)
+    if rule is not None and (rule.site_class == site_class == "peritoneal" or (fact == "bowel_contiguous" and "intestine" in rule.site)):
+        return SiteRule(site=rule.site, site_class=site_class, holds=fact, structures=rule.structures)
+    if rule is not None and rule.site == own:
+        return SiteRule(site=own, site_class=site_class, holds=fact, structures=rule.structures)
+    return SiteRule(site=own, site_class=site_class, holds=fact)
+
+
+def place(fact: str, rule: SiteRule, finding: Finding) -> Place:
+    """Where a finding speaks of: a site, a structure of it, a side; everywhere where the fact has that one site only."""
+    own = SITES[fact][0] if fact in SITES else rule.site
+    inside = [code for site in finding.sites for system, code in codes(site) if system == SNOMED and code in rule.structures[1:]]
+    sides = [coding.code for coding in finding.laterality if coding.code]
+    return (() if rule.site == own else (rule.site,)) + tuple(inside[:1]) + tuple(sides[:1])
