@@ -21,10 +21,23 @@ def disease_state(record: Record, tumour: Tumour, when: Course, metastases: tupl
         return "initial"
     last = max(t.end for t in when.treatments)
     late = [m for m in metastases if not m.in_window and m.certainty == "definite"]
-    dates = [f.when or f.recorded or "" for f in record.findings if any(f.source in m.sources for m in late)]
+    known = {m.site for m in metastases if m.in_window and m.certainty == "definite"}
+    fresh = [m for m in late if m.site not in known]
+    dates = [f.when or f.recorded or "" for f in record.findings if any(f.source in m.sources for m in fresh)]
     if dates:
         return "recurrent" if min(dates) > last else "progressive"
-    return _told(record, when.window.end, last, rules) or "initial"
+    if late and _remission(record, when.window.end, rules):
+        return "recurrent"
+    return _told(record, when.window.end, last, rules) or ("persistent" if late else "initial")
+
+
+def _remission(record: Record, end: str, rules: Rules) -> bool:
+    """Whether the disease was found to be gone after the window."""
+    wanted = set(rules.observations.remission)
+    return any(
+        finding.status in USABLE and (finding.when or "") > end and wanted & {code for _, code in codes(finding.value.concept)}
+        for finding in record.findings
+    )
 
 
 def _told(record: Record, end: str, last: str, rules: Rules) -> DiseaseState | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from services.staging import tnm
 from services.staging.consequences import MUCOSA, complete
 from services.staging.knowledge import Meaning, Rules
-from services.staging.places import meant, place
+from services.staging.places import SITES, local_place, meant, place
 from services.staging.primary import USABLE
 from services.staging.statements import Place, Statement, by_fact, settle
 from services.staging.window import Course
@@ -139,7 +139,7 @@ class Intake:
         if (size := deposit(finding, self.rules)) is not None:
             self.deposits[source] = size
         ask = self._ask(finding, fact) if verdict is UNKNOWN and not finding.value.absent else None
-        where: Place = ()
+        where = local_place(finding)
         rule = meant(fact, finding, self.rules)
         if rule is not None:
             if rule.holds is None and verdict is not FAILS:
@@ -208,7 +208,7 @@ class Intake:
         facts: dict[str, Fact] = {}
         places: dict[tuple[str, Place], Verdict] = {}
         for name, statements in by_fact(self.statements).items():
-            settled = settle(statements)
+            settled = settle(statements, local=name not in SITES)
             facts[name] = settled.fact
             places |= {(name, where): verdict for where, verdict in settled.places.items()}
             self.issues += settled.issues

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.staging.knowledge import Rules
 from services.staging.schema import SiteRule
-from services.staging.statements import Place
+from services.staging.statements import SIDES, Place
 from shared.fhir.codes import SNOMED, codes
 from shared.oncology.record import Finding
 
@@ -56,5 +56,15 @@ def place(fact: str, rule: SiteRule, finding: Finding) -> Place:
     """Where a finding speaks of: a site, a structure of it, a side; everywhere where the fact has that one site only."""
     own = SITES[fact][0] if fact in SITES else rule.site
     inside = [code for site in finding.sites for system, code in codes(site) if system == SNOMED and code in rule.structures[1:]]
-    sides = [coding.code for coding in finding.laterality if coding.code]
-    return (() if rule.site == own else (rule.site,)) + tuple(inside[:1]) + tuple(sides[:1])
+    return (() if rule.site == own else (rule.site,)) + tuple(inside[:1]) + _side(finding)
+
+
+def local_place(finding: Finding) -> Place:
+    """Where a finding of the pelvis itself speaks of: the structure and the side that it names, so that a free right takes nothing from
+    an obstructed left."""
+    named = [code for site in finding.sites for system, code in codes(site) if system == SNOMED]
+    return tuple(named[:1]) + _side(finding)
+
+
+def _side(finding: Finding) -> Place:
+    return tuple(coding.code for coding in finding.laterality if coding.code in SIDES)[:1]

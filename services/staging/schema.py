@@ -129,6 +129,7 @@ class ObservationRules(_Strict, frozen=True):
     disease_status: str
     worsened: tuple[str, ...]
     stable: tuple[str, ...]
+    remission: tuple[str, ...]
     distant_present: tuple[str, ...]
     obds_site: str
     millimetres: dict[str, Decimal]

@@ -18,7 +18,8 @@ from shared.oncology.record import Concept, Finding
 from shared.oncology.stage import Certainty
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN
 
-_VAGUE = frozenset({"unknown", "other", "node-unspecified", "node-abdominal", "node-multiple"})
+_NOWHERE = frozenset({"unknown", "other"})
+_VAGUE = _NOWHERE | {"node-unspecified", "node-abdominal", "node-multiple"}
 DOUBT = "Biopsy or follow-up imaging of the doubtful finding: "
 
 
@@ -106,7 +107,9 @@ def _rule(finding: Finding, rules: Rules) -> SiteRule | None:
         return None
     placed = next((r for site in finding.sites for pair in codes(site) if (r := rules.structure(*pair))), None)
     coarse = rule.site in _VAGUE or not any(system == SNOMED and rules.site(system, code) for system, code in pairs)
-    if placed is not None and placed.site not in _VAGUE and coarse and (rule.site in _VAGUE or placed.site_class == rule.site_class):
+    if placed is None or placed.site in (_NOWHERE if rule.site in _NOWHERE else _VAGUE):
+        return rule
+    if coarse and (rule.site in _VAGUE or placed.site_class == rule.site_class):
         return placed
     return rule
 

@@ -30,6 +30,9 @@ def stage(record: Record, rules: Rules) -> Staging:
     """Everything staging says of one record."""
     tumour = choose(record, rules)
     when = course(record, tumour, rules)
+    if record.as_of:
+        # What came after the window and after the day asked for was not known then; within the window it is kept, and named as implausible.
+        record = replace(record, findings=tuple(f for f in record.findings if f.plausible or when.includes(f)))
     intake, spread, given = _collect(record, tumour, when, rules)
     extent = _extent(intake, spread)
     spread = [found for each in spread if (found := _settled(each, extent)) is not None]

@@ -17,7 +17,8 @@ from shared.knowledge.table import Fact, Measure
 from shared.oncology.record import Issue
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict
 
-Place = tuple[str, ...]  # () is everywhere; ("bone",) a site; ("bone", "73903008") a structure of it
+Place = tuple[str, ...]  # () is everywhere; ("bone",) a site; ("bone", "73903008") a structure of it; a side stands last
+SIDES = frozenset({"24028007", "7771000"})
 
 
 class Statement(NamedTuple):
@@ -47,8 +48,12 @@ def _weight(s: Statement) -> tuple[bool, bool, str, bool, bool, Decimal]:
     return (s.method == "p" and s.direct, s.direct, s.when, s.verdict is not UNKNOWN, s.verdict is FAILS, -(bound or Decimal(0)))
 
 
-def settle(statements: list[Statement]) -> Settled:
-    """What the statements about one fact come to: it holds where one place holds, and fails where all that could hold it fails."""
+def settle(statements: list[Statement], *, local: bool = False) -> Settled:
+    """What the statements about one fact come to: it holds where one place holds, and fails where all that could hold it fails.
+
+    A `local` fact has one region with two sides: free on both, or free without a side, it fails. Any other has more places than were
+    looked at, and fails only where it was found free everywhere.
+    """
     settled = {place: _at(place, statements) for place in sorted({s.place for s in statements})}
     facts = [fact for fact, _ in settled.values()]
     issues = tuple(issue for _, issue in settled.values() if issue)
@@ -56,7 +61,9 @@ def settle(statements: list[Statement]) -> Settled:
     if len(facts) == 1 and () in settled:
         return Settled(facts[0], places, issues)
     verdicts = set(places.values())
-    verdict = HOLDS if HOLDS in verdicts else UNKNOWN if UNKNOWN in verdicts or () not in settled else FAILS
+    sides = {place[-1] for place in settled if place} & SIDES
+    whole_seen = () in settled or (local and (sides == SIDES or any(place[-1] not in SIDES for place in settled if place)))
+    verdict = HOLDS if HOLDS in verdicts else UNKNOWN if UNKNOWN in verdicts or not whole_seen else FAILS
     telling = [fact for fact in facts if fact.verdict is verdict]
     whole = Fact(
         verdict=verdict,

@@ -14,6 +14,7 @@ __all__ = ["Case", "Category", "Chart", "Diagnosis", "Expected", "Extent", "Json
 
 HISTOLOGY = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-histology-morphology-behavior"
 RELATED = "http://hl7.org/fhir/StructureDefinition/condition-related"
+LATERALITY = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-laterality-qualifier"
 INTENT = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-procedure-intent"
 ICD_10_GM = "http://fhir.de/CodeSystem/bfarm/icd-10-gm"
 AJCC = "http://cancerstaging.org"
@@ -32,6 +33,7 @@ METHODS = {
     "examination": "5880005",
 }
 ANSWERS = {"present": "52101004", "absent": "2667000", "indeterminate": "82334004", "suspected": "415684004"}
+SIDES = {"left": "7771000", "right": "24028007"}
 STRUCTURES = {
     "adrenal": "23451007",
     "aortic node": "35783009",
@@ -116,6 +118,10 @@ def _structure(name: str) -> Json:
     return coded(SCT, STRUCTURES.get(name, name))
 
 
+def _side(side: str | None) -> Json:
+    return {"extension": [{"url": LATERALITY, "valueCodeableConcept": coded(SCT, SIDES[side])}]} if side else {}
+
+
 def _condition(it: Diagnosis, id: str) -> Json:
     systems = ((ICD_10, it.icd10), (ICD_10_CM, it.icd10cm), (ICD_10_GM, it.icd10gm), (ICD_O_3, it.icdo), (SCT, it.snomed))
     codings = [{"system": system, "code": code} for system, code in systems if code]
@@ -181,7 +187,7 @@ def _extent(extent: Extent) -> Iterator[Json]:
                 effectiveDateTime=seen.on,
                 focus=[{"reference": seen.focus}] if seen.focus else None,
                 method=coded(SCT, METHODS[seen.by]) if seen.by else None,
-                bodySite=_structure(seen.site) if seen.site else None,
+                bodySite=_structure(seen.site) | _side(seen.side) if seen.site else None,
                 component=parts or None,
                 **_answer(seen.is_),
             )

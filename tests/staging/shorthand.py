@@ -59,6 +59,7 @@ class Seen(_Strict, frozen=True, kw_only=True):
     is_: bool | str = msgspec.field(name="is")
     by: str | None = None
     site: str | None = None
+    side: Literal["left", "right"] | None = None
     on: str | None = "2026-02-12"
     status: str = "final"
     deposit: str | None = None
