@@ -6,32 +6,24 @@ published later.
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
-from services.recommend.dates import known
-from services.recommend.dosing import dose
+from services.recommend.dates import after, known
+from services.recommend.dosing import INPUT, dose
 from services.recommend.eligibility import UNCHECKED, Facts, Judgement, ask, judge
-from services.recommend.evidence import Figure, Work
 from services.recommend.fitness import Fitness, fitness
-from services.recommend.library import Library
+from services.recommend.marks import activity, evidence_figure, marked, regulatory, unchecked
 from services.recommend.policy import Policy
 from services.recommend.radiotherapy import course
-from services.recommend.regimen import Agency, AgencyStatus, Because, Gives, Irradiation, Predicate, Regimen, Remark
+from services.recommend.regimen import Agency, Because, Predicate, Regimen
+from services.recommend.shelf import Library
 from services.recommend.situation import Disease, disease
 from services.recommend.treatments import history
+from services.recommend.unread import unread
 from shared.fhir.outcome import Refused
-from shared.oncology.recommendation import (
-    Activity,
-    Candidate,
-    Caution,
-    EvidenceFigure,
-    Grade,
-    Note,
-    Reason,
-    Recommendation,
-    Regulatory,
-    Situation,
-)
+from shared.oncology.recommendation import Candidate, Caution, EvidenceFigure, Grade, Note, Reason, Recommendation, Situation
 from shared.oncology.record import Record
 from shared.oncology.stage import Missing, Staging
 from shared.oncology.verdict import HOLDS
@@ -42,16 +34,19 @@ LABELLED = ("approved", "accelerated", "conditional")
 def recommend(
     record: Record, staging: Staging, library: Library, *, policy: str = "default", region: Agency | None = None
 ) -> Recommendation:
-    """The candidates for this record as staged; raises Refused for a policy that is not there."""
+    """The candidates for this record as staged; raises Refused for a policy or an agency that is not there."""
     if policy not in library.policies:
         raise Refused(f"There is no policy {policy}; there are: {', '.join(sorted(library.policies))}.")
+    if region is not None and region not in get_args(Agency):
+        raise Refused(f"There is no agency {region}; there are: {', '.join(get_args(Agency))}.")
     asked = library.policies[policy]
     nobody = Recommendation(patient=record.patient, situation=Situation(setting=None, stage=None, line=None), knowledge=library.knowledge)
     if not staging.primary.applies:
         why = (staging.primary.why_not or "no invasive carcinoma of the cervix").rstrip(".")
         return msgspec.structs.replace(nobody, notes=(Note(text=f"Outside the scope: {why}."),))
-    if record.deceased and record.deceased <= (record.today or record.deceased):
+    if record.dead or (record.deceased and not (record.as_of and after(record.deceased, record.as_of))):
         return msgspec.structs.replace(nobody, notes=(Note(text="The patient has died; nothing is proposed."),))
+    record = _then(record)
     given = history(record, staging, library.book, asked)
     about, herself = disease(record, staging, given, library.book), fitness(record, library.book, asked)
     answer = _Answer(record, library, asked, region, about, herself)
@@ -60,9 +55,18 @@ def recommend(
         patient=record.patient,
         situation=about.situation,
         candidates=candidates,
-        notes=answer.notes(candidates),
+        notes=(*unread(record, staging, library.book), *answer.notes(candidates)),
         knowledge=library.knowledge,
     )
+
+
+def _then(record: Record) -> Record:
+    """The record without what happened, or was written down, later than the day asked for."""
+    as_of = record.as_of
+    if as_of is None:
+        return record
+    there = [f for f in record.findings if not any(date and after(date, as_of) for date in (f.when, f.recorded))]
+    return msgspec.structs.replace(record, findings=tuple(there))
 
 
 class _Answer:
@@ -90,14 +94,16 @@ class _Answer:
         return self._available(regimen)
 
     def _available(self, regimen: Regimen) -> bool:
-        """Approved by then, if anybody approved it; else published by then."""
+        """Approved by then, if anybody approved it; else published by then. Support needs neither."""
         approvals = [status.since for status in regimen.regulatory if status.status in LABELLED and status.since]
         works = [self.library.works[shown.work].published for shown in regimen.evidence]
-        return any(known(date, self.as_of) for date in approvals or works)
+        dated = [date for date in works if date]
+        return regimen.intent == "supportive" or any(known(date, self.as_of) for date in approvals or dated or works)
 
     def _candidate(self, regimen: Regimen) -> Candidate:
         judged = self._judge(regimen)
         doses = [dose(given, self.facts.known, self.policy) for given in regimen.gives]
+        courses = [given for given in regimen.radiotherapy if self._cites_any(given.because)]
         gaps = [gap for _, missing in doses for m in missing for gap in (m, *self.facts.asks.get(m.fact, ()))]
         return Candidate(
             regimen=regimen.id,
@@ -107,16 +113,29 @@ class _Answer:
             verdict=judged.verdict,
             reasons=judged.reasons,
             missing=tuple(dict.fromkeys((*judged.missing, *gaps))),
-            cautions=judged.cautions,
+            cautions=(*judged.cautions, *self._stale(regimen)),
             blocks=judged.blocks,
             doses=tuple(amount for amount, _ in doses),
-            radiotherapy=tuple(course(given, self._cites) for given in regimen.radiotherapy),
-            schedule=(*map(_activity, regimen.gives), *map(_activity, regimen.radiotherapy)),
-            grade=Grade(text=regimen.grade.text, by=regimen.grade.by) if regimen.grade else None,
+            radiotherapy=tuple(course(given, self._cites) for given in courses),
+            schedule=(*map(activity, regimen.gives), *map(activity, courses)),
+            grade=Grade(text=grade.text, by=grade.by) if (grade := regimen.grade) and self._cites_any(grade.because) else None,
             evidence=tuple(self._evidence(regimen)),
-            regulatory=tuple(_regulatory(status) for status in regimen.regulatory if known(status.since, self.as_of)),
-            notes=tuple(_marked(remark) for remark in regimen.remarks if self._holds(remark.when) and self._cites_any(remark.because)),
+            regulatory=tuple(regulatory(status) for status in regimen.regulatory if known(status.since, self.as_of)),
+            notes=tuple(self._remarks(regimen)),
         )
+
+    def _remarks(self, regimen: Regimen) -> list[str]:
+        """The regimen's remarks, and which of its works are past a review date of their own."""
+        remarks = [marked(r) for r in regimen.remarks if self._holds(r.when) and self._cites_any(r.because)]
+        works = [self.library.works[shown.work] for shown in regimen.evidence if self._cites(shown.work)]
+        past = [work for work in works if work.next_review and (self.record.today or "9999") > work.next_review]
+        return remarks + [f"{work.citation.rstrip('.')}: past its own review date of {work.next_review}." for work in past]
+
+    def _stale(self, regimen: Regimen) -> list[Caution]:
+        """Values older than the policy allows, of those that this regimen's criteria and doses rest on."""
+        facts = {need.fact for need in self.library.needs(regimen)} | {INPUT.get(given.dose.per, "") for given in regimen.gives}
+        sources = {source for fact in facts if (known := self.facts.known.get(fact)) for source in known.sources}
+        return [caution for caution in self.herself.stale if sources & set(caution.sources)]
 
     def _judge(self, regimen: Regimen) -> Judgement:
         library = self.library
@@ -126,13 +145,18 @@ class _Answer:
     def _approval(self, regimen: Regimen) -> tuple[Reason, Missing | None]:
         """Whether the agency that the caller names has approved this regimen for this disease by the day asked for."""
         said = [status for status in regimen.regulatory if status.agency == self.region]
-        name = f"approved-by-{str(self.region).lower()}"
-        if not said:
-            text = f"Whether the {self.region} has approved this regimen is not in the knowledge."
+        now = [status for status in said if known(status.since, self.as_of)]
+        name, held = f"approved-by-{str(self.region).lower()}", [status for status in now if status.status in LABELLED]
+        if said and not now:
+            text = f"{self.region}: no approval by {self.as_of} is in the knowledge."
+            return Reason(criterion=name, verdict="fails", says=text), None
+        if not said or (not held and now[0].status == "not-found" and not now[0].checked):
+            found = f"{now[0].use or 'not found'}{UNCHECKED}" if now else "not in the knowledge"
+            text = f"Whether the {self.region} has approved this regimen is open: {found}."
             return Reason(criterion=name, verdict="unknown", says=text), Missing(name, f"The {self.region} label of this regimen")
-        held = [status for status in said if status.status in LABELLED and known(status.since, self.as_of)]
-        best = (held or said)[0]
-        text = f"{self.region}: {best.status}{f' since {best.since}' if best.since else ''}{f', for {best.use}' if best.use else ''}."
+        best = (held or now)[0]
+        text = f"{self.region}: {best.status}{f' since {best.since}' if best.since else ''}{f', for {best.use}' if best.use else ''}"
+        text += "." if best.checked else f"{UNCHECKED}."
         return Reason(criterion=name, verdict="holds" if held else "fails", says=text, evidence=tuple(p.work for p in best.because)), None
 
     def _cites(self, work: str) -> bool:
@@ -151,7 +175,7 @@ class _Answer:
             work = self.library.works[shown.work]
             if known(work.published, self.as_of):
                 figures = [figure for figure in work.figures if figure.id in shown.show and figure.checked]
-                found += [_figure(work, figure) for figure in figures] or [_figure(work, None)]
+                found += [evidence_figure(work, figure) for figure in figures] or [evidence_figure(work, None)]
         return found
 
     def _place(self, regimen: Regimen, candidate: Candidate) -> tuple[int, ...]:
@@ -181,52 +205,11 @@ class _Answer:
             notes.append(Note(text="Stages IA to IB2 and IIA1 are outside what this knowledge covers: nothing is listed."))
         for remark in policy.remarks:
             if self._holds(remark.when):
-                notes.append(Note(text=_marked(remark), sources=tuple(place.work for place in remark.because if self._cites(place.work))))
-        if open_points := _unchecked(candidates):
+                notes.append(Note(text=marked(remark), sources=tuple(place.work for place in remark.because if self._cites(place.work))))
+        if open_points := unchecked(candidates):
             notes.append(Note(text=f"{open_points} thresholds and doses used here are not checked against the source; each is marked."))
         if drafts := self.library.drafts:
             notes.append(Note(text=f"No clinician has signed off {drafts} of the knowledge files; every option needs a check of its own."))
         if self.record.today and self.record.today > self.library.next_review:
             notes.append(Note(text=f"The knowledge is past its review date of {self.library.next_review}."))
         return tuple(dict.fromkeys(notes))
-
-
-def _unchecked(candidates: tuple[Candidate, ...]) -> int:
-    """How many criteria, doses and courses of radiotherapy stand in the answer unchecked, each counted once."""
-    found: set[tuple[str, ...]] = set()
-    for candidate in candidates:
-        rules: tuple[Reason | Caution, ...] = (*candidate.reasons, *candidate.cautions, *candidate.blocks)
-        found |= {(rule.criterion,) for rule in rules if UNCHECKED in rule.says}
-        found |= {(dose.drug, dose.rule) for dose in candidate.doses if not dose.checked}
-        found |= {(course.course, course.target) for course in candidate.radiotherapy if not course.checked}
-    return len(found)
-
-
-def _marked(remark: Remark) -> str:
-    return remark.says if remark.checked else f"{remark.says.rstrip('.')}{UNCHECKED}."
-
-
-def _regulatory(status: AgencyStatus) -> Regulatory:
-    return Regulatory(agency=status.agency, status=status.status, since=status.since, use=status.use, checked=status.checked)
-
-
-def _figure(work: Work, figure: Figure | None) -> EvidenceFigure:
-    numbers = (
-        {}
-        if figure is None
-        else {name: getattr(figure, name) for name in ("endpoint", "hazard_ratio", "ci", "level", "p", "months", "n", "population", "says")}
-    )
-    identifiers = {name: None if name in work.unchecked else getattr(work, name) for name in ("doi", "pmid", "nct")}
-    return EvidenceFigure(id=work.id, citation=work.citation, **identifiers, **numbers, checked=figure is not None)
-
-
-def _activity(given: Gives | Irradiation) -> Activity:
-    """One line of the schedule: what, on which day it begins, and how it repeats."""
-    phase = f" ({given.phase})" if given.phase else ""
-    if isinstance(given, Irradiation):
-        return Activity(activity=f"{given.course} radiotherapy to {given.target}{phase}", day=given.first_day)
-    days = ", ".join(str(day) for day in given.day)
-    repeats = f"day {days} every {given.cycle_days} days"
-    repeats += f", at most {given.cycles} cycles" if given.cycles else f", until {given.until}" if given.until else ""
-    infusion = f" over {given.over}" if given.over else ""
-    return Activity(activity=f"{given.drug} {given.dose} {given.route}{infusion}{phase}", day=given.first_day, cycle=1, repeats=repeats)

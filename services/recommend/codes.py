@@ -54,7 +54,10 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Disorder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A condition, procedure or allergy that is there or not. `ever`: a past one counts too; `none`: codes that deny it."""
+    """A condition, procedure or allergy that is there or not. `ever`: a past one counts too; `none`: codes that deny it.
+
+    Words do not count beside one of `not_words`, or under one of `not_codes`. `observed`: Observations that say whether it is there.
+    """
 
     fact: Id
     says: Text
@@ -62,17 +65,20 @@ class Disorder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     codes: Codes = {}
     words: tuple[Text, ...] = ()
     not_words: tuple[Text, ...] = ()
+    not_codes: Codes = {}
+    observed: Codes = {}
     none: Codes = {}
     ever: bool = False
 
 
 class Drug(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An anticancer drug: RxNorm ingredient, ATC, other names, classes. `checked`: the RxNorm code was seen in a public list."""
+    """An anticancer drug: RxNorm ingredient, ATC, other codes and names, classes. `checked`: its RxNorm code was seen in a public list."""
 
     id: Id
     name: Text
     rxnorm: Annotated[str, msgspec.Meta(pattern=r"^\d+$")] | None = None
     atc: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]\d{2}[A-Z]{2}\d{2}$")] | None = None
+    codes: Codes = {}
     names: tuple[Text, ...] = ()
     classes: tuple[Id, ...] = ()
     checked: bool = False
@@ -122,10 +128,14 @@ class CodeBook(msgspec.Struct, frozen=True, kw_only=True, dict=True, forbid_unkn
         return next(drug for drug in self.drugs if drug.id == name)
 
     def drug_of(self, concept: Concept) -> tuple[Drug, ...]:
-        """The anticancer drugs that a medication concept names: by ingredient code, by ATC, else by name as a whole word."""
+        """The anticancer drugs that a medication concept names: by code of ingredient or product, by ATC, else by name as a whole word."""
         wanted = {(self._system.get(c.system or ""), c.code) for c in concept.codings}
-        coded = tuple(d for d in self.drugs if ("rxnorm", d.rxnorm) in wanted or ("atc", d.atc) in wanted)
+        coded = tuple(d for d in self.drugs if ("rxnorm", d.rxnorm) in wanted or ("atc", d.atc) in wanted or self.means(concept, d.codes))
         return coded or tuple(d for d in self.drugs if said(concept, (d.name, *d.names)))
+
+    def coded_in(self, concept: Concept, system: str) -> list[str]:
+        """The concept's codes in that system."""
+        return [c.code for c in concept.codings if c.code and self._system.get(c.system or "") == system]
 
     def means(self, concept: Concept | None, codes: Codes) -> bool:
         """Whether a coding of the concept is among the codes; an ICD-10 or ICD-O code stands for everything that begins with it."""
@@ -150,8 +160,16 @@ class CodeBook(msgspec.Struct, frozen=True, kw_only=True, dict=True, forbid_unkn
         """Whether the finding is of this disorder."""
         if finding.kind not in disorder.kinds:
             return False
-        by_word = said(finding.concept, disorder.words) and not said(finding.concept, (*disorder.not_words, *self.never_words))
-        return by_word or self.means(finding.concept, disorder.codes)
+        by_word = any(said(part, disorder.words) and not said(part, (*disorder.not_words, *self.never_words)) for part in _clauses(finding))
+        return (by_word and not self.means(finding.concept, disorder.not_codes)) or self.means(finding.concept, disorder.codes)
+
+
+def _clauses(finding: Finding) -> list[Concept]:
+    """An allergy's texts clause by clause, since one list often grants and denies; every other text as a whole."""
+    texts = words(finding.concept)
+    if finding.kind != "allergy":
+        return [Concept(text=" | ".join(texts))]
+    return [Concept(text=clause) for text in texts for clause in re.split(r"[.;\n]|\bbut\b", text)]
 
 
 def words(concept: Concept) -> list[str]:

@@ -25,6 +25,11 @@ def years(birth: str, today: str) -> float:
     return float(int(today[:4]) - int(birth[:4]) - (today[5:] < birth[5:]))
 
 
+def after(text: str, day: str) -> bool:
+    """Whether the date is surely later than the day, at the precision that it has."""
+    return earliest(text) > latest(day)
+
+
 def known(text: str | None, as_of: str | None) -> bool:
     """Whether something of that date was known on the day asked for. No date, or no day asked for, hides nothing."""
     return text is None or as_of is None or latest(text) <= latest(as_of)

@@ -16,6 +16,12 @@ from services.recommend.regimen import Gives
 from shared.oncology.recommendation import DoseAmount
 from shared.oncology.stage import Missing
 
+INPUT = {"m2": "body-surface", "kg": "weight", "auc": "creatinine-clearance"}  # what a dose is reckoned from
+ASK = {
+    "m2": "Height and weight, for the body surface area",
+    "kg": "Body weight in kg",
+    "auc": "Creatinine clearance in mL/min, or creatinine with weight and age, for the Calvert formula",
+}
 Basis = dict[str, str | float | None]
 
 
@@ -99,11 +105,7 @@ def _reckoned(given: Gives, facts: Mapping[str, Fact], policy: Policy) -> tuple[
     rule = given.dose
     if rule.per == "flat":
         return rule.amount, {"formula": "flat"}, ()
-    fact, ask = {
-        "m2": ("body-surface", "Height and weight, for the body surface area"),
-        "kg": ("weight", "Body weight in kg"),
-        "auc": ("creatinine-clearance", "Creatinine clearance in mL/min, or creatinine with weight and age, for the Calvert formula"),
-    }[rule.per]
+    fact, ask = INPUT[rule.per], ASK[rule.per]
     known = facts.get(fact)
     if not isinstance(known, Measured) or known.exact is None:
         return None, {}, (Missing(fact, ask),)

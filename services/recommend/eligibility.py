@@ -142,6 +142,8 @@ def judge(
         verdict = ask(rule, facts.known, number)
         if verdict is HOLDS and rule.level != "ask":
             (blocks if rule.level == "block" else cautions).append(_caution(rule, facts, cites))
+        elif rule.ask_unless and ask(rule.ask_unless, facts.known, number) is HOLDS:
+            continue
         elif rule.ask and verdict is (HOLDS if rule.level == "ask" else UNKNOWN):
             missing += _gaps(rule.fact, rule.ask, facts)
     settled = every(Verdict(reason.verdict) for reason in reasons)
@@ -161,6 +163,8 @@ def _gaps(fact: str, text: str, facts: Facts) -> list[Missing]:
 def _recorded(fact: Fact | None) -> str:
     if fact is None:
         return ""
+    if isinstance(fact, Measured) and fact.unit == "{line}":
+        return f" This is line {fact}."
     how = f", {fact.how}" if fact.how else ""
     return f" On record: {fact}{how}{f', {fact.when}' if fact.when else ''}."
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from services.recommend.policy import Policy
 from services.recommend.regimen import Cited, Contraindication, Place, Predicate, Regimen, Rule
-
-if TYPE_CHECKING:
-    from services.recommend.library import Library
+from services.recommend.shelf import Library
 
 
 def faults(found: Library) -> Iterator[tuple[str, str]]:
@@ -82,8 +79,8 @@ def _policy_faults(found: Library, policy: Policy) -> Iterator[str]:
 def _rule_faults(found: Library, rule: Rule) -> Iterator[str]:
     yield from (f"`{rule.id}` cites {place.work}, which is no work." for place in rule.because if place.work not in found.works)
     yield from _question_faults(found, rule)
-    if isinstance(rule, Contraindication) and rule.unless:
-        yield from _question_faults(found, rule.unless)
+    for question in (rule.unless, rule.ask_unless) if isinstance(rule, Contraindication) else ():
+        yield from _question_faults(found, question) if question else ()
 
 
 def _question_faults(found: Library, question: Predicate) -> Iterator[str]:
@@ -107,6 +104,7 @@ def _cited(regimen: Regimen) -> Iterator[Place]:
     parts: tuple[Cited, ...] = (*regimen.gives, *regimen.radiotherapy, *regimen.remarks, *regimen.regulatory)
     for part in parts:
         yield from part.because
+    yield from regimen.grade.because if regimen.grade else ()
 
 
 def _stated(policy: Policy) -> tuple[Cited, ...]:

@@ -7,38 +7,37 @@ from __future__ import annotations
 
 import msgspec
 
-from services.recommend.codes import CodeBook, Disorder, said
+from services.recommend.codes import CodeBook
 from services.recommend.dates import day, earliest, latest, years
+from services.recommend.disorders import present
 from services.recommend.dosing import adjusted_weight, bmi, cockcroft_gault, deindexed, du_bois, mosteller, rounded
 from services.recommend.eligibility import Fact, Measured, Told
 from services.recommend.policy import Policy
 from services.recommend.readings import Refusal, numbers, told, usable
-from shared.oncology.recommendation import Note
-from shared.oncology.record import Concept, Finding, Record
+from services.recommend.unread import allergies
+from shared.oncology.recommendation import Caution, Note
+from shared.oncology.record import Finding, Record
 from shared.oncology.stage import Missing
 
 KARNOFSKY = ((90, 0), (70, 1), (50, 2), (30, 3), (10, 4))
-SEVERITY = {"24484000": "severe", "6736007": "moderate", "255604002": "mild"}
-GRADES = {"severe": ("severe", "grade 3", "grade 4"), "moderate": ("moderate", "grade 2"), "mild": ("mild", "grade 1")}
-OUT = ("refuted", "entered-in-error")
-OVER = ("resolved", "inactive", "remission")
 POUNDS = (2.05, 2.36)  # a weight this many times another is that weight in pounds
 LONGEST_PREGNANCY = 300  # days; an older answer says nothing of today
 BODY_MASS = (11.0, 80.0)  # kg/m2; outside, height or weight is wrong
 
 
 class Fitness(msgspec.Struct, frozen=True):
-    """The facts, what would settle the silent ones, and what a reader must know of the values used and not used."""
+    """The facts, what would settle the silent ones, what a reader must know of the values, and which of them are old."""
 
     known: dict[str, Fact]
     asks: dict[str, tuple[Missing, ...]]
     notes: tuple[Note, ...]
+    stale: tuple[Caution, ...] = ()
 
 
 def fitness(record: Record, book: CodeBook, policy: Policy) -> Fitness:
     """Everything about the patient herself that a criterion may ask."""
     reading = _Reading(record, book, policy)
-    return Fitness(reading.known, reading.asks, tuple(reading.notes))
+    return Fitness(reading.known, reading.asks, tuple(reading.notes), tuple(reading.stale))
 
 
 class _Reading:
@@ -49,6 +48,7 @@ class _Reading:
         self.known: dict[str, Fact] = {}
         self.asks: dict[str, tuple[Missing, ...]] = {}
         self.notes: list[Note] = []
+        self.stale: list[Caution] = []
         findings = usable(record)
         self._measures(findings)
         for scale in book.scales:
@@ -57,6 +57,7 @@ class _Reading:
         for disorder in book.disorders:
             if shown := present(record, book, disorder):
                 self.known[disorder.fact] = shown
+        self._allergies()
         self._performance()
         self._age()
         self._pregnancy()
@@ -110,13 +111,38 @@ class _Reading:
         youngest, oldest = years(latest(birth), on), years(earliest(birth), on)
         self.known["age"] = Measured(low=youngest, high=oldest, unit="a", sources=(self.record.patient,))
 
+    def _allergies(self) -> None:
+        """An allergy that nobody can read takes "none known" away, and is asked about."""
+        opaque = tuple(Missing("allergy", f"What the allergy is to: {f.source}") for f in allergies(self.record, self.book))
+        for disorder in self.book.disorders if opaque else ():
+            if "allergy" in disorder.kinds:
+                self.asks[disorder.fact] = opaque
+                if (told := self.known.get(disorder.fact)) and isinstance(told, Told) and told.values == ("no",):
+                    del self.known[disorder.fact]
+
     def _pregnancy(self) -> None:
-        told, today = self.known.get("pregnancy"), day(self.record.today)
-        if told and today and (when := day(told.when)) and (today - when).days > LONGEST_PREGNANCY:
-            del self.known["pregnancy"]
+        """The status, else a test; a condition beats both. A number of hCG, or a test before a status that denies, leaves it open."""
+        status, test, hcg = (self._recent(fact) for fact in ("pregnancy", "pregnancy-test", "hcg"))
+        if isinstance(test, Told) and (
+            status is None or (test.values != ("no",) and isinstance(status, Told) and status.values == ("no",))
+        ):
+            doubted = status is not None and (status.when or "") >= (test.when or "")
+            status = msgspec.structs.replace(test, values=(*test.values, "no")) if doubted else test
+        if status is None and hcg:
+            status = Told(values=("hCG measured", "no"), sources=hcg.sources, when=hcg.when)
+            self.asks["pregnancy"] = (Missing("hcg", f"Whether the measured hCG means a pregnancy: {', '.join(hcg.sources)}"),)
+        self.known.pop("pregnancy", None)
+        if status:
+            self.known["pregnancy"] = status
         condition = self.known.get("pregnancy-condition")
         if isinstance(condition, Told) and "no" not in condition.values:
             self.known["pregnancy"] = Told(values=("pregnant",), sources=condition.sources, when=condition.when)
+
+    def _recent(self, fact: str) -> Fact | None:
+        """What is known, unless it is older than any pregnancy lasts."""
+        told, today = self.known.get(fact), day(self.record.today)
+        when = day(told.when) if told else None
+        return None if when and today and (today - when).days > LONGEST_PREGNANCY else told
 
     def _surgery(self) -> None:
         surgery, today = self.known.get("major-surgery"), day(self.record.today)
@@ -196,42 +222,6 @@ class _Reading:
             known = self.known.get(rule.fact)
             when = day(known.when) if known else None
             if known and today and when and (days := (today - when).days) > rule.days:
-                self._note(f"The {rule.fact} used is {days} days old; the policy asks for at most {rule.days}.", *known.sources)
-
-
-def present(record: Record, book: CodeBook, disorder: Disorder) -> Told | None:
-    """What the record says of a disorder: its severity where told, every severity where not, "no" where it is over; None in silence."""
-    here: list[Finding] = []
-    past: list[Finding] = []
-    denied: list[Finding] = []
-    for finding in record.findings:
-        if finding.verification in OUT or finding.status in ("entered-in-error", "not-done", "preparation", "cancelled"):
-            continue
-        if finding.kind == "procedure" and finding.status not in (None, "completed", "in-progress", "stopped"):
-            continue
-        if finding.kind in disorder.kinds and book.means(finding.concept, disorder.none):
-            denied.append(finding)
-        if book.shows(finding, disorder):
-            over = finding.clinical in OVER or (finding.abated is not None and finding.abated <= (record.today or "9999"))
-            (past if over else here).append(finding)
-    if not here and not past and denied:
-        return Told(values=("no",), sources=tuple(f.source for f in denied))
-    if not here:
-        return Told(values=("past" if disorder.ever else "no",), sources=tuple(f.source for f in past), how="over") if past else None
-    sure = [f for f in here if f.verification in (None, "confirmed")]
-    values = {value for f in sure or here for value in _severities(f)}
-    values = {"severe"} if any(_severities(f) == ("severe",) for f in sure) else values | (set() if sure else {"no"})
-    dated = sorted((f for f in sure or here if f.plausible), key=lambda f: f.when or f.recorded or "")
-    when = (dated[-1].when or dated[-1].recorded) if dated else None
-    return Told(values=tuple(sorted(values)), sources=tuple(f.source for f in sure or here), when=when)
-
-
-def _severities(finding: Finding) -> tuple[str, ...]:
-    for coding in finding.severity.codings if finding.severity else ():
-        if coding.code in SEVERITY:
-            return (SEVERITY[coding.code],)
-    for concept in (finding.severity or Concept(), finding.concept):
-        for severity, phrases in GRADES.items():
-            if said(concept, phrases):
-                return (severity,)
-    return ("mild", "moderate", "severe")
+                text = f"The {rule.fact} used is {days} days old; the policy asks for at most {rule.days}."
+                self._note(text, *known.sources)
+                self.stale.append(Caution(criterion=f"stale-{rule.fact}", says=text, sources=known.sources))

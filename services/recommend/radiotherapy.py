@@ -23,7 +23,7 @@ def eqd2(total_gy: float, gy_per_fraction: float, alpha_beta: float) -> float:
 
 
 def course(given: Irradiation, cites: Callable[[str], bool] = lambda work: True) -> Radiotherapy:
-    """The course with its EQD2 and BED, where the fraction size is known; ranges stay ranges, to 0.1 Gy. `cites` hides later works."""
+    """The course with its EQD2 and BED, where the fraction size is known; ranges stay ranges, to 0.1 Gy. `cites`: works there by then."""
     effects: list[Span | None] = [None, None]
     if given.total_gy is not None and given.gy_per_fraction is not None and given.alpha_beta is not None:
         totals, sizes = _ends(given.total_gy), _ends(given.gy_per_fraction)
@@ -39,7 +39,7 @@ def course(given: Irradiation, cites: Callable[[str], bool] = lambda work: True)
         alpha_beta=given.alpha_beta,
         eqd2_gy=effects[0],
         bed_gy=effects[1],
-        reference=next((place.work for place in given.because if cites(place.work)), "published later"),
+        reference=next((place.work for place in given.because if cites(place.work)), given.because[0].work),
         checked=given.checked,
     )
 

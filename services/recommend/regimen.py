@@ -81,11 +81,15 @@ class Need(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Contraindication(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A fact that rules out (block), warns (warn), or is only asked for (ask). Silence is asked for where `ask` stands."""
+    """A fact that rules out (block), warns (warn), or is only asked for (ask). Silence is asked for where `ask` stands.
+
+    Where `unless` holds the rule does not count at all; where `ask_unless` holds, silence is not asked about.
+    """
 
     level: Level
     ask: Text | None = None
     unless: Predicate | None = None
+    ask_unless: Predicate | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,7 +138,10 @@ class DoseRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Gives(Cited, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One drug of a regimen: dose, route, days of a cycle of so many days. `first_day` counts from day 1 of cycle 1."""
+    """One drug of a regimen: dose, route, days of a cycle of so many days. `first_day` counts from day 1 of cycle 1.
+
+    `checked` speaks of the drug, its dose and its days; what nobody has seen in the work beside them is named in `unchecked`.
+    """
 
     drug: Id
     dose: DoseRule
@@ -146,6 +153,7 @@ class Gives(Cited, frozen=True, kw_only=True, forbid_unknown_fields=True):
     until: Text | None = None
     phase: Text | None = None
     first_day: int = 1
+    unchecked: tuple[Literal["over", "cycles", "until"], ...] = ()
 
 
 class Irradiation(Cited, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -169,10 +177,11 @@ class Shown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GradeOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A grade as its issuer words it."""
+    """A grade as its issuer words it, and the works that it rests on; with none of them published, it does not stand."""
 
     text: Text
     by: Text
+    because: Because
 
 
 class AgencyStatus(Cited, frozen=True, kw_only=True, forbid_unknown_fields=True):

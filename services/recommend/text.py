@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from services.recommend.evidence import Figure, Work
 from services.recommend.regimen import Because, Gives, Irradiation, Regimen, Rule
+from services.recommend.shelf import Library
 from shared.fhir.outcome import NotFound
-
-if TYPE_CHECKING:
-    from services.recommend.library import Library
 
 OPEN = " [not checked against the source]"
 
@@ -34,7 +30,7 @@ def _regimen(regimen: Regimen, library: Library) -> list[str]:
     lines += ["", "Evidence"]
     for shown in regimen.evidence:
         work = library.works[shown.work]
-        lines.append(f"- {work.citation} [{work.id}]")
+        lines.append(f"- {_citation(work)} [{work.id}]")
         lines += [f"    {_figure(figure)}" for figure in work.figures if figure.id in shown.show]
     lines += ["", "Agencies"] + [
         f"- {s.agency}: {s.status}{f' since {s.since}' if s.since else ''}{f', for {s.use}' if s.use else ''}{'' if s.checked else OPEN}"
@@ -49,8 +45,12 @@ def _regimen(regimen: Regimen, library: Library) -> list[str]:
     return [*lines, "", f"Review: {review.state}, {by}; next {review.next}."]
 
 
+def _citation(work: Work) -> str:
+    return work.citation + (OPEN if "citation" in work.unchecked else "")
+
+
 def _work(work: Work) -> list[str]:
-    lines = [work.citation, f"{work.design}, published {work.published}."]
+    lines = [_citation(work), f"{work.design}, published {work.published}."]
     identifiers = {"doi": work.doi, "pmid": work.pmid, "nct": work.nct}
     lines += [f"{name.upper()}: {value}{OPEN if name in work.unchecked else ''}" for name, value in identifiers.items() if value]
     lines += [f"Shows: {work.says}", f"Figures read in: {work.seen}."]
@@ -73,9 +73,11 @@ def _figure(figure: Figure) -> str:
 
 
 def _gives(given: Gives) -> str:
-    over = f" over {given.over}" if given.over else ""
+    open_part = {name: OPEN if name in given.unchecked else "" for name in ("over", "cycles", "until")}
+    over = f" over {given.over}{open_part['over']}" if given.over else ""
     cap = f", at most {given.dose.cap.amount:g} mg" if given.dose.cap else ""
-    cycles = f", at most {given.cycles} cycles" if given.cycles else f", until {given.until}" if given.until else ""
+    cycles = f", at most {given.cycles} cycles{open_part['cycles']}" if given.cycles else ""
+    cycles += f", until {given.until}{open_part['until']}" if given.until and not given.cycles else ""
     days = ", ".join(map(str, given.day))
     mark = "" if given.checked and (given.dose.cap is None or given.dose.cap.checked) else OPEN
     phase = f" ({given.phase})" if given.phase else ""

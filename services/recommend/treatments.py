@@ -27,6 +27,7 @@ GIVEN = {
 }
 SWAPS = ("platinum", "taxane")
 PELVIC = ("pelvis", "pelvic", "cervix", "whole pelvis")
+BONE = ("pelvic bone", "pelvic bones", "bone structure of pelvis", "bony pelvis", "sacrum", "ilium", "ischium", "pubis", "acetabulum")
 RADIOTHERAPY = ("radiotherapy", "radiation therapy", "brachytherapy", "chemoradiotherapy", "chemoradiation", "radiochemotherapy")
 
 
@@ -138,11 +139,14 @@ def _courses(record: Record, book: CodeBook) -> list[Course]:
 
 
 def _pelvic(finding: Finding, book: CodeBook) -> bool | None:
-    if any(book.means(site, book.sites["pelvis"]) or said(site, PELVIC) for site in finding.sites) or said(finding.concept, PELVIC):
-        return True
+    """Whether the field took in the organs of the pelvis; None where nobody told the field, or it lay on the pelvic bones."""
     if book.means(finding.concept, book.sites["brachytherapy"]):
         return True
-    return False if finding.sites else None
+    places = (*finding.sites, finding.concept)
+    bone = [site for site in places if book.means(site, book.sites["pelvic-bone"]) or said(site, BONE)]
+    if any((book.means(site, book.sites["pelvis"]) or said(site, PELVIC)) and site not in bone for site in places):
+        return True
+    return None if bone or not finding.sites else False
 
 
 def _operated(record: Record, book: CodeBook) -> bool:

@@ -45,7 +45,7 @@ def read_bundle(data: bytes, *, as_of: str | None = None) -> Record:
         raise Unreadable("The input is empty. Give a FHIR Bundle of one patient.")
     try:
         bundle = _BUNDLE.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(f"The input is not a FHIR Bundle in JSON: {_plain(error)}") from error
     if bundle.resourceType != "Bundle":
         raise Unreadable(f"The input is a {bundle.resourceType[:40]}; give a Bundle of one patient.")
@@ -96,7 +96,7 @@ class _Reading:
             birth_date=birth,
             sex=person.gender,
             deceased=death,
-            dead=bool(person.deceasedBoolean) or (death is not None and not (self.as_of and later(death, self.as_of))),
+            dead=bool(person.deceasedBoolean or person.deceasedDateTime) and not (death and self.as_of and later(death, self.as_of)),
             today=self.as_of or self.today or None,
             as_of=self.as_of,
             findings=tuple(findings[key] for key in sorted(findings)),
@@ -105,11 +105,12 @@ class _Reading:
 
     def _typed(self, given: list[Given]) -> list[tuple[str, str, Any]]:
         newest: dict[str, tuple[str, str, Any]] = {}
+        ages: dict[str, tuple[str, int, bytes]] = {}
         for position, (full_url, raw) in enumerate(given):
             source = f"entry {position + 1}"
             try:
                 head = _HEAD.decode(raw)
-                source = f"{head.resourceType}/{head.id}" if head.id else full_url or source
+                source = f"{head.resourceType}/{head.id}" if head.id else _local(full_url) if full_url else source
                 if full_url:
                     self.urls[full_url] = source
                 decoder = _DECODERS.get(head.resourceType)
@@ -121,15 +122,17 @@ class _Reading:
                 continue
             if any(label.code == AIAST for label in resource.meta.security):
                 continue  # what a machine asserted, ourselves included, is never evidence for a stage
+            age = _age(resource.meta, raw)
+            if source in ages and age <= ages[source]:
+                continue
+            ages[source] = age
             if head.resourceType == "Patient":
                 self.patients.add(source)
                 self.person = resource
             elif head.resourceType == "Medication":
                 self.medications[source] = resource
             else:
-                known = newest.get(source)
-                if known is None or (known[2].meta.lastUpdated or "") <= (resource.meta.lastUpdated or ""):
-                    newest[source] = (source, head.resourceType, resource)
+                newest[source] = (source, head.resourceType, resource)
         return [item for item in newest.values() if self._belongs(item)]
 
     def _belongs(self, item: tuple[str, str, Any]) -> bool:
@@ -152,10 +155,7 @@ class _Reading:
         text = reference.reference
         if text is None:
             return None
-        if text in self.urls:
-            return self.urls[text]
-        found = _LOCAL.search(text)
-        return found.group(1) if found else text
+        return self.urls.get(text) or _local(text)
 
     def locals(self, references: tuple[r4.Reference, ...]) -> tuple[str, ...]:
         if not references:
@@ -279,22 +279,23 @@ class _Reading:
         return self._drug(source, it, "medication-statement", it.effectiveDateTime or period.start, period.end)
 
     def _drug(self, source: str, it: Any, kind: Any, when: str | None, until: str | None) -> Finding:
-        concept = it.medicationCodeableConcept or self._medication(it) or Concept()
+        concept = it.medicationCodeableConcept or self._medication(source, it) or Concept()
         return Finding(
             source=source, kind=kind, concept=concept, version=it.meta.versionId, status=it.status, when=_day(when), until=_day(until)
         )
 
-    def _medication(self, it: Any) -> Concept | None:
+    def _medication(self, source: str, it: Any) -> Concept | None:
         reference = it.medicationReference
         if reference is None or reference.reference is None:
             return None
         if reference.reference.startswith("#"):
-            inside = (_DECODERS["Medication"].decode(raw) for raw in it.contained if _HEAD.decode(raw).resourceType == "Medication")
-            medication = next((m for m in inside if f"#{m.id}" == reference.reference), None)
+            medication = next((m for m in map(_contained, it.contained) if m is not None and f"#{m.id}" == reference.reference), None)
         else:
             medication = self.medications.get(self.local(reference) or "")
         if medication is None:
-            self._set_aside("resource-unreadable", f"The medication of a {type(it).__name__} is not in the record; it is not used.", "")
+            self._set_aside(
+                "resource-unreadable", f"{source}: its medication is not in the record or cannot be read; it is not used.", source
+            )
             return None
         parts = [i.itemCodeableConcept for i in medication.ingredient if i.itemCodeableConcept]
         codes = (medication.code.codings if medication.code else ()) + tuple(c for part in parts for c in part.codings)
@@ -325,6 +326,26 @@ _READERS: dict[str, Callable[[_Reading, str, Any], Finding | None]] = {
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(getattr(r4, name)) for name in (*_READERS, "Patient", "Medication")
 }
+
+
+def _local(text: str) -> str:
+    """ "Type/id" of an address, without host and version; an address of another form as it is."""
+    found = _LOCAL.search(text)
+    return found.group(1) if found else text
+
+
+def _age(meta: r4.Meta, raw: msgspec.Raw | bytes) -> tuple[str, int, bytes]:
+    """What makes one of two versions of a resource the newer; of two that tell nothing, always the same one."""
+    version = meta.versionId or ""
+    return meta.lastUpdated or "", int(version) if version.isdecimal() else 0, bytes(raw)
+
+
+def _contained(raw: msgspec.Raw) -> r4.Medication | None:
+    try:
+        medication: r4.Medication = _DECODERS["Medication"].decode(raw)
+    except msgspec.DecodeError:
+        return None
+    return medication
 
 
 def _plain(error: Exception) -> str:

@@ -22,6 +22,7 @@ SYSTEMS = {
     "ncit": "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl",
     "rxnorm": "http://www.nlm.nih.gov/research/umls/rxnorm",
     "atc": "http://www.whocc.no/atc",
+    "extent": "https://figaro.example/fhir/CodeSystem/extent-of-disease",
 }
 UCUM = "http://unitsofmeasure.org"
 TODAY = "2026-02-11"
@@ -37,7 +38,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     given: str | None = None
     ordered: str | None = None
     id: str | None = None
-    value: float | int | str | None = None
+    value: bool | float | int | str | None = None
     unit: str | None = None
     comparator: str | None = None
     answer: str | None = None
@@ -90,11 +91,13 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     unknown: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
+    no_cautions: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     not_missing: tuple[str, ...] = ()
     amounts: dict[str, float | None] = {}
     above: str | None = None
     note: str | None = None
+    no_note: str | None = None
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,6 +181,8 @@ def _concept(text: str | None) -> Concept:
 def _value(line: Line) -> Value:
     if line.answer:
         return Value(concept=_concept(line.answer))
+    if isinstance(line.value, bool):
+        return Value(boolean=line.value)
     if isinstance(line.value, str):
         return Value(text=line.value)
     if line.value is None:

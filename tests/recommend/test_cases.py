@@ -61,6 +61,8 @@ def _compare(expect: Expected, answer: Recommendation, regimen: str) -> None:
         assert answer.situation.line == expect.line
     if expect.note:
         assert any(expect.note in note.text for note in answer.notes), [note.text for note in answer.notes]
+    if expect.no_note:
+        assert not any(expect.no_note in note.text for note in answer.notes), [note.text for note in answer.notes]
     if expect.verdict == "not-listed":
         assert regimen not in ranked
         return
@@ -71,6 +73,7 @@ def _compare(expect: Expected, answer: Recommendation, regimen: str) -> None:
         assert {name: reasons.get(name) for name in names} == dict.fromkeys(names, verdict)
     assert set(expect.blocks) <= {block.criterion for block in found.blocks}
     assert set(expect.cautions) <= {caution.criterion for caution in found.cautions}
+    assert not set(expect.no_cautions) & {caution.criterion for caution in found.cautions}
     missing = {gap.fact for gap in found.missing}
     assert set(expect.missing) <= missing
     assert not set(expect.not_missing) & missing
