@@ -54,6 +54,8 @@ def settle(statements: list[Statement], *, local: bool = False) -> Settled:
     A `local` fact has one region with two sides: free on both, or free without a side, it fails. Any other has more places than were
     looked at, and fails only where it was found free everywhere.
     """
+    if len(statements) == 1 and not statements[0].place:
+        return _alone(statements[0])
     settled = {place: _at(place, statements) for place in sorted({s.place for s in statements})}
     facts = [fact for fact, _ in settled.values()]
     issues = tuple(issue for _, issue in settled.values() if issue)
@@ -73,6 +75,13 @@ def settle(statements: list[Statement], *, local: bool = False) -> Settled:
         ask=next((fact.ask for fact in facts if fact.ask and fact.verdict is UNKNOWN), None),
     )
     return Settled(whole, places, issues)
+
+
+def _alone(s: Statement) -> Settled:
+    """The usual case: one statement about a fact as a whole."""
+    doubts = (s.source,) if s.verdict is UNKNOWN else ()
+    fact = Fact(s.verdict, s.measure, (s.source,), s.method, doubts, s.ask if doubts else None)
+    return Settled(fact, {(): s.verdict}, ())
 
 
 def _at(place: Place, statements: list[Statement]) -> tuple[Fact, Issue | None]:

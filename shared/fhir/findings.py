@@ -1,0 +1,223 @@
+"""One FHIR resource, one finding: what the rules read of each type. Source: FHIR R4 4.0.1, mCODE 4.0.0 extensions."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from shared.fhir import resources as r4
+from shared.fhir.dates import day
+from shared.oncology.record import Component, Concept, Dose, Finding, Quantity, RecordedStage, Value
+
+MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition/"
+HISTOLOGY = MCODE + "mcode-histology-morphology-behavior"
+LATERALITY = MCODE + "mcode-laterality-qualifier"
+INTENT = MCODE + "mcode-procedure-intent"
+DELIVERED = MCODE + "mcode-radiotherapy-dose-delivered-to-volume"
+MODALITY = MCODE + "mcode-radiotherapy-modality-and-technique"
+RELATED = "http://hl7.org/fhir/StructureDefinition/condition-related"
+_MEDICATION = msgspec.json.Decoder(r4.Medication)
+_EMPTY = Value()
+
+
+class References(Protocol):
+    """The references of the record being read: resolved, with the medications behind them, and what could not be read."""
+
+    medications: dict[str, r4.Medication]
+
+    def local(self, reference: r4.Reference) -> str | None: ...
+
+    def locals(self, references: tuple[r4.Reference, ...]) -> tuple[str, ...]: ...
+
+    def set_aside(self, code: str, text: str, source: str) -> None: ...
+
+
+def condition(refs: References, source: str, it: r4.Condition) -> Finding:
+    """A Condition: its code, body site, histology, stages, and how sure it is."""
+    onset = it.onsetDateTime or (it.onsetPeriod.start if it.onsetPeriod else None)
+    sites, laterality = _sites(it.bodySite)
+    return Finding(
+        source=source,
+        kind="condition",
+        concept=it.code or Concept(),
+        version=it.meta.versionId,
+        verification=_first_code(it.verificationStatus),
+        clinical=_first_code(it.clinicalStatus),
+        when=day(onset),
+        recorded=day(it.recordedDate),
+        abated=day(it.abatementDateTime),
+        sites=sites,
+        laterality=laterality,
+        histology=next((e.valueCodeableConcept for e in it.extension if e.url == HISTOLOGY), None),
+        stages=tuple(RecordedStage(s.summary, s.type, refs.locals(s.assessment)) for s in it.stage),
+        severity=it.severity,
+        related=tuple(
+            found for e in it.extension if e.url == RELATED and e.valueReference is not None and (found := refs.local(e.valueReference))
+        ),
+        category=it.category,
+    )
+
+
+def observation(refs: References, source: str, it: r4.Observation) -> Finding:
+    """An Observation: its value and components, and the finding it is about."""
+    period = it.effectivePeriod or r4.Period()
+    when = it.effectiveDateTime or it.effectiveInstant or period.end or period.start or it.issued
+    sites, laterality = _sites((it.bodySite,) if it.bodySite else ())
+    return Finding(
+        source=source,
+        kind="observation",
+        concept=it.code,
+        version=it.meta.versionId,
+        status=it.status,
+        when=day(when),
+        value=_value(it),
+        components=tuple(Component(c.code, _value(c)) for c in it.component),
+        sites=sites,
+        laterality=laterality,
+        method=it.method,
+        focus=refs.locals(it.focus),
+        parts=refs.locals(it.hasMember + it.derivedFrom),
+        category=it.category,
+    )
+
+
+def procedure(refs: References, source: str, it: r4.Procedure) -> Finding:
+    """A Procedure, with the radiation it delivered (mCODE radiotherapy course summary)."""
+    period = it.performedPeriod or r4.Period()
+    sites, laterality = _sites(it.bodySite)
+    return Finding(
+        source=source,
+        kind="procedure",
+        concept=it.code or Concept(),
+        version=it.meta.versionId,
+        status=it.status,
+        when=day(it.performedDateTime or period.start),
+        until=day(period.end),
+        sites=sites,
+        laterality=laterality,
+        intent=next((e.valueCodeableConcept for e in it.extension if e.url == INTENT), None),
+        method=next(
+            (part.valueCodeableConcept for e in it.extension if e.url == MODALITY for part in e.extension if part.valueCodeableConcept),
+            None,
+        ),
+        doses=tuple(_dose(e) for e in it.extension if e.url == DELIVERED),
+        focus=refs.locals(it.reasonReference),
+        category=(it.category,) if it.category else (),
+    )
+
+
+def request(refs: References, source: str, it: r4.MedicationRequest) -> Finding | None:
+    """A MedicationRequest that was ordered."""
+    if it.doNotPerform or it.intent in ("proposal", "plan", "option"):
+        return None  # only what was ordered is evidence of treatment
+    return _drug(refs, source, it, "medication-request", it.authoredOn, None)
+
+
+def administration(refs: References, source: str, it: r4.MedicationAdministration) -> Finding:
+    """A MedicationAdministration."""
+    period = it.effectivePeriod or r4.Period()
+    return _drug(refs, source, it, "medication-administration", it.effectiveDateTime or period.start, period.end)
+
+
+def statement(refs: References, source: str, it: r4.MedicationStatement) -> Finding:
+    """A MedicationStatement."""
+    period = it.effectivePeriod or r4.Period()
+    return _drug(refs, source, it, "medication-statement", it.effectiveDateTime or period.start, period.end)
+
+
+def _drug(refs: References, source: str, it: Any, kind: Any, when: str | None, until: str | None) -> Finding:
+    concept = it.medicationCodeableConcept or _medication(refs, source, it) or Concept()
+    return Finding(source=source, kind=kind, concept=concept, version=it.meta.versionId, status=it.status, when=day(when), until=day(until))
+
+
+def _medication(refs: References, source: str, it: Any) -> Concept | None:
+    reference = it.medicationReference
+    if reference is None or reference.reference is None:
+        return None
+    if reference.reference.startswith("#"):
+        medication = next((m for m in map(_contained, it.contained) if m is not None and f"#{m.id}" == reference.reference), None)
+    else:
+        medication = refs.medications.get(refs.local(reference) or "")
+    if medication is None:
+        refs.set_aside("resource-unreadable", f"{source}: its medication is not in the record or cannot be read; it is not used.", source)
+        return None
+    parts = [i.itemCodeableConcept for i in medication.ingredient if i.itemCodeableConcept]
+    codes = (medication.code.codings if medication.code else ()) + tuple(c for part in parts for c in part.codings)
+    return Concept(codes, medication.code.text if medication.code else None)
+
+
+def allergy(refs: References, source: str, it: r4.AllergyIntolerance) -> Finding:
+    """An AllergyIntolerance."""
+    return Finding(
+        source=source,
+        kind="allergy",
+        concept=it.code or Concept(),
+        version=it.meta.versionId,
+        verification=_first_code(it.verificationStatus),
+        clinical=_first_code(it.clinicalStatus),
+        when=day(it.onsetDateTime),
+        recorded=day(it.recordedDate),
+    )
+
+
+def _contained(raw: msgspec.Raw) -> r4.Medication | None:
+    try:
+        medication: r4.Medication = _MEDICATION.decode(raw)
+    except msgspec.DecodeError:
+        return None
+    return medication
+
+
+def _first_code(concept: Concept | None) -> str | None:
+    return concept.codings[0].code if concept and concept.codings else None
+
+
+def _sites(sites: tuple[r4.Site, ...]) -> tuple[tuple[Concept, ...], tuple[Any, ...]]:
+    if not sites:
+        return (), ()
+    sides = tuple(
+        coding
+        for site in sites
+        for e in site.extension
+        if e.url == LATERALITY and e.valueCodeableConcept
+        for coding in e.valueCodeableConcept.codings
+    )
+    return tuple(Concept(site.coding, site.text) for site in sites), sides
+
+
+def _value(it: r4.Observation | r4.Component) -> Value:
+    low = high = None
+    if it.valueRange is not None:
+        low, high = _quantity(it.valueRange.low), _quantity(it.valueRange.high)
+    value = Value(
+        concept=it.valueCodeableConcept,
+        quantity=_quantity(it.valueQuantity),
+        low=low,
+        high=high,
+        boolean=it.valueBoolean,
+        integer=it.valueInteger,
+        text=it.valueString,
+        absent=(_first_code(it.dataAbsentReason) or "unknown") if it.dataAbsentReason else None,
+    )
+    return _EMPTY if value == _EMPTY else value
+
+
+def _quantity(quantity: r4.Quantity | None) -> Quantity | None:
+    if quantity is None or quantity.value is None:
+        return None
+    return Quantity(quantity.value, quantity.unit, quantity.comparator, quantity.system, quantity.code)
+
+
+def _dose(extension: r4.Extension) -> Dose:
+    """Dose delivered to one volume; mCODE states it in cGy."""
+    total = fractions = volume = None
+    for part in extension.extension:
+        if part.valueQuantity is not None and part.valueQuantity.value is not None:
+            centi = (part.valueQuantity.code or part.valueQuantity.unit) == "cGy"
+            total = part.valueQuantity.value / 100 if centi else part.valueQuantity.value
+        elif part.valueUnsignedInt is not None or part.valueInteger is not None:
+            fractions = part.valueUnsignedInt if part.valueUnsignedInt is not None else part.valueInteger
+        elif part.valueReference is not None:
+            volume = part.valueReference.reference
+    return Dose(total, fractions, volume)
