@@ -18,7 +18,7 @@ check: $(VENV)/ready  ## the fast lane: format, lint, types, imports, knowledge,
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo > /dev/null || $(BIN)/lint-imports --no-logo
 	@$(BIN)/figaro knowledge check
-	@$(BIN)/python -m pytest -q -m "not slow and not hapi and not postgres"
+	@$(BIN)/python -m pytest -q -n auto -m "not server and not slow and not hapi and not postgres"
 
 serve: $(VENV)/ready  ## the three services in one process; settings from FIGARO_…
 	@$(BIN)/figaro serve

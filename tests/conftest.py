@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,17 @@ def fhir_base(request: pytest.FixtureRequest) -> str:
     """Each server in turn: what holds for one of them only is no contract."""
     base_url: str = request.getfixturevalue(request.param)
     return base_url
+
+
+_SERVERS = ("cli", "containers", "contracts", "ingest", "journeys", "shared/test_client_faults", "shared/test_serving", "shared/test_app")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts a server or a process is marked by where it stands, so that the fast lane can leave it out."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(_SERVERS):
+            item.add_marker(pytest.mark.server)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
