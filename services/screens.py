@@ -27,8 +27,8 @@ def patients(seen: Iterable[Seen]) -> Table:
     """One row a patient: stage in both editions, sites, what is proposed first, and where the CarePlan is."""
     table = Table(title="Patients", title_justify="left", box=SIMPLE_HEAD)
     for column in ("patient", "FIGO 2018", "could be", "FIGO 2009", "sites", "eligible"):
-        table.add_column(column, justify="right" if column == "eligible" else "left")
-    table.add_column("first candidate", overflow="ellipsis", no_wrap=True)
+        table.add_column(column, justify="right" if column == "eligible" else "left", no_wrap=True)
+    table.add_column("first candidate", max_width=50, overflow="ellipsis", no_wrap=True)
     table.add_column("CarePlan", max_width=9, overflow="ellipsis", no_wrap=True)
     for case in seen:
         table.add_row(*_row(case))
@@ -72,10 +72,10 @@ def _first(case: Seen) -> tuple[str, str]:
     """How many candidates are eligible of how many, and the title of the first."""
     candidates = case.recommendation.candidates if case.recommendation else ()
     if not candidates:
-        return "", "no candidate for this stage is in the knowledge"
+        return "", "none known for this stage"
     eligible = sum(c.verdict == "eligible" for c in candidates)
-    undecided = " (cannot tell yet)" if candidates[0].verdict == "cannot-tell" else ""
-    return f"{eligible} of {len(candidates)}", candidates[0].title + undecided
+    undecided = "cannot tell yet: " if candidates[0].verdict == "cannot-tell" else ""
+    return f"{eligible} of {len(candidates)}", undecided + candidates[0].title
 
 
 def _patterns(seen: Sequence[Seen]) -> Table:

