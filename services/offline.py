@@ -44,7 +44,7 @@ def _is_object(line: bytes) -> bool:
     """Whether a line is a whole JSON object by itself, as a line of NDJSON is and a line of an indented Bundle is not."""
     try:
         return isinstance(msgspec.json.decode(line, type=dict[str, msgspec.Raw]), dict) and b'"resourceType"' in line
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return False
 
 

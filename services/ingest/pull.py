@@ -89,7 +89,7 @@ async def _person(server: FhirClient, patient: str) -> bytes:
         raise NotFound("The FHIR server has no such patient, or does not show it to us: check the id, and what we may read.") from error
     try:
         links = msgspec.json.decode(raw, type=_Person).link
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Stuck("The Patient resource cannot be read: Patient.link is not as FHIR R4 has it.") from error
     if any(link.type == "replaced-by" for link in links):
         raise Stuck("The patient was merged into another one: open a case for the patient that replaces this one.")
@@ -118,7 +118,7 @@ def _verified(server: FhirClient, entry: Entry, patient: str) -> bool:
     """Whether the resource says that it is the patient's; False where it names nobody. Raises Stuck where it names somebody else."""
     try:
         told = msgspec.json.decode(entry.resource or b"{}", type=_Subject)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     subject = told.subject or told.patient
     reference = subject.reference if subject else None

@@ -212,5 +212,5 @@ def _encode(resource: Resource) -> bytes:
 def _head(body: bytes) -> Head:
     try:
         return head(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Refused("Only a FHIR resource in JSON, with its resourceType, can be written.") from error

@@ -164,7 +164,7 @@ def allergy(refs: References, source: str, it: r4.AllergyIntolerance) -> Finding
 def _contained(raw: msgspec.Raw) -> r4.Medication | None:
     try:
         medication: r4.Medication = _MEDICATION.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return medication
 

@@ -36,7 +36,7 @@ def read_bundle(data: bytes, *, as_of: str | None = None) -> Record:
         raise Unreadable("The input is empty. Give a FHIR Bundle of one patient.")
     try:
         bundle = _BUNDLE.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"The input is not a FHIR Bundle in JSON: {_plain(error)}") from error
     if bundle.resourceType != "Bundle":
         raise Unreadable(f"The input is a {bundle.resourceType[:40]}; give a Bundle of one patient.")
@@ -102,7 +102,7 @@ class _Reading:
                 if decoder is None:
                     continue
                 resource = decoder.decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
                 self.set_aside("resource-unreadable", f"{source} cannot be read: {_plain(error)}", source)
                 continue
             if any(label.code == AIAST for label in resource.meta.security):

@@ -120,7 +120,7 @@ def each_line(body: bytes, answering: Callable[[bytes], bytes]) -> bytes:
             answers.append(answering(line))
         except FigaroError as error:
             answers.append(to_bytes(error))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             answers.append(to_bytes(undecodable(error, f"line {number}")))
         except Exception as error:
             log.exception("line_failed", line=number, error=type(error).__name__)
@@ -137,4 +137,5 @@ _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Respon
     HTTPException: _http,
     RequestValidationError: _validation,
     msgspec.DecodeError: _undecodable,
+    RecursionError: _undecodable,
 }

@@ -11,6 +11,7 @@ import pytest
 
 from tests import synthetic
 
+ICD_10 = "http://hl7.org/fhir/sid/icd-10"
 COMMANDS = ("stage", "recommend", "careplan")
 
 
@@ -141,3 +142,27 @@ def test_every_command_has_help(command: tuple[str, ...]) -> None:
     done = figaro(*command, "--help")
     assert done.returncode == 0
     assert b"Example" in done.stdout or len(command) == 0 or command == ("knowledge",)
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        b'{"resourceType":"Bundle","entry":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Condition","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}}]}",
+    ],
+)
+def test_nesting_without_end_is_one_clear_refusal(bundle: bytes) -> None:
+    done = figaro("stage", "-", given=bundle)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_hundred_thousand_entries_are_answered() -> None:
+    patient = {"reference": "Patient/1"}
+    code = {"coding": [{"system": "http://loinc.org", "code": "718-7"}]}
+    given = [{"resourceType": "Observation", "id": f"o{n}", "status": "final", "subject": patient, "code": code} for n in range(100_000)]
+    given.append({"resourceType": "Condition", "id": "c", "subject": patient, "code": {"coding": [{"system": ICD_10, "code": "C53.9"}]}})
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in given]}
+    done = figaro("stage", "-", given=json.dumps(bundle).encode())
+    assert json.loads(done.stdout)["primary"]["applies"] is True
