@@ -19,12 +19,7 @@ _MICRO = Decimal(2)
 
 def tnm(extent: Extent, rules: Rules) -> Tnm:
     """The three categories; None where neither recorded nor known."""
-    best: dict[str, str] = {}
-    for axis in "tnm":
-        found = [c for c in extent.categories if c.axis == axis and not (c.prefix and c.prefix[0] in "yra")]
-        if found:
-            newest = max(found, key=lambda c: (c.prefix == "p", c.finding.when or "", c.finding.source))
-            best[axis] = newest.value
+    best = {axis: category.value for axis, category in extent.categories.items()}
     return Tnm(t=best.get("t") or _t(extent, rules), n=best.get("n") or _n(extent), m=best.get("m") or _m(extent))
 
 

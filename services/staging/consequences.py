@@ -7,6 +7,7 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from shared.knowledge.table import Fact, Measure
+from shared.oncology.record import Issue
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, negated, some
 
 SILENT = Fact()
@@ -39,6 +40,18 @@ def complete(facts: dict[str, Fact]) -> None:
     sources = tuple(sorted({source for wall in walls for source in wall.sources}))
     proven = HOLDS in [known(name).verdict for name in MUCOSA]
     facts["wall_without_mucosa"] = Fact(UNKNOWN, doubts=sources) if walls and not proven else Fact(FAILS)
+
+
+def adjacent_organ_contradicted(facts: dict[str, Fact]) -> Issue | None:
+    """T4 although both mucosae and the bowel were found free: it is no longer held, only left open, and the contradiction is named."""
+    organ = facts.get("adjacent_organ", SILENT)
+    free = [facts.get(name, SILENT) for name in (*MUCOSA, "bowel_contiguous")]
+    if organ.verdict is not HOLDS or any(fact.verdict is not FAILS for fact in free):
+        return None
+    facts["adjacent_organ"] = replace(organ, verdict=UNKNOWN, doubts=organ.sources)
+    sources = tuple(sorted({*organ.sources, *(source for fact in free for source in fact.sources)}))
+    text = "T4 is recorded, and the mucosa of bladder and rectum and the bowel were found free; the lower stage is taken."
+    return Issue(severity="warning", code="extent-conflict", text=text, sources=sources)
 
 
 def _metastasis_before_8(facts: dict[str, Fact], either: Fact) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.staging import tnm
-from services.staging.consequences import MUCOSA, complete
+from services.staging.consequences import MUCOSA, adjacent_organ_contradicted, complete
 from services.staging.knowledge import Meaning, Rules
 from services.staging.places import SITES, local_place, meant, place
 from services.staging.primary import USABLE
@@ -19,16 +19,17 @@ from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict
 
 _LONGEST = Decimal(300)
 _ITC = Decimal("0.2")
+_REGIONAL = ("pelvic_nodes", "para_aortic_nodes", "regional_nodes")
 
 
 class Extent(NamedTuple):
-    """The facts, the recorded categories, and what must be said of them.
+    """The facts, the recorded category of each axis that counts, and what must be said of them.
 
     `places` are the verdicts on the places of a fact, `deposits` the largest deposit in the nodes of a finding.
     """
 
     facts: dict[str, Fact]
-    categories: tuple[tnm.Recorded, ...]
+    categories: dict[str, tnm.Recorded]
     deposits: dict[str, Measure]
     places: dict[tuple[str, Place], Verdict]
     issues: tuple[Issue, ...]
@@ -75,7 +76,8 @@ def deposit(finding: Finding, rules: Rules) -> Measure | None:
     """The largest deposit that a finding of nodes gives."""
     for component in finding.components:
         if (rules.observations.extent_system, "largest-deposit") in set(codes(component.concept)) and component.value.quantity is not None:
-            return measured(component.value.quantity, millimetres(component.value.quantity, rules))
+            length = millimetres(component.value.quantity, rules)
+            return measured(component.value.quantity, length) if length is not None and 0 < length <= _LONGEST else None
     return None
 
 
@@ -110,7 +112,6 @@ class Intake:
             category = tnm.recorded(finding, meaning.kind, meaning.detail, self.rules)
             if category is not None:
                 self.categories.append(category)
-                self.statements += tnm.statements(category, self.rules)
             elif finding.value.absent is None:
                 self.refuse("value-implausible", "A TNM category that is not one for the cervix is not used.", finding)
             return
@@ -136,8 +137,7 @@ class Intake:
                 )
             return
         how, when, source = method(finding, self.rules), finding.when or "", finding.source
-        if (size := deposit(finding, self.rules)) is not None:
-            self.deposits[source] = size
+        self._components(finding)
         ask = self._ask(finding, fact) if verdict is UNKNOWN and not finding.value.absent else None
         where = local_place(finding)
         rule = meant(fact, finding, self.rules)
@@ -146,6 +146,8 @@ class Intake:
                 return  # the site admits two readings: it opens facts, and states none
             fact = rule.holds or fact
             where = place(fact, rule, finding)
+        if fact in _REGIONAL and (size := deposit(finding, self.rules)) is not None:
+            self.deposits[source] = size
 
         def state(name: str, what: Verdict, direct: bool = True) -> None:
             self.statements.append(Statement(name, what, source, when, how, direct, ask=ask, place=where if name == fact else ()))
@@ -160,6 +162,15 @@ class Intake:
             state("para_aortic_nodes", FAILS)
         elif fact == "distant_organ" and verdict is FAILS and not where:
             state("peritoneal_spread", FAILS, direct=False)
+
+    def _components(self, finding: Finding) -> None:
+        """Names a component that makes no sense, or whose unit is not understood: it is not used."""
+        for component in finding.components:
+            names = {code for system, code in codes(component.concept) if system == self.rules.observations.extent_system}
+            if "largest-deposit" in names and component.value.quantity is not None:
+                self._length(finding, component.value.quantity)
+            if "lesion-count" in names and component.value.integer is not None and component.value.integer < 1:
+                self.refuse("value-implausible", "A number of lesions below one is not used.", finding)
 
     def _ask(self, finding: Finding, fact: str) -> str:
         """What would settle a doubtful finding, in the words of its site."""
@@ -205,6 +216,10 @@ class Intake:
 
     def extent(self) -> Extent:
         """All facts, once everything is taken in."""
+        best, issues = tnm.choose(self.categories, self.rules)
+        self.issues += issues
+        self.statements += [s for category in best.values() for s in tnm.statements(category, self.rules)]
+        self.statements += tnm.together(best)
         facts: dict[str, Fact] = {}
         places: dict[tuple[str, Place], Verdict] = {}
         for name, statements in by_fact(self.statements).items():
@@ -212,5 +227,7 @@ class Intake:
             facts[name] = settled.fact
             places |= {(name, where): verdict for where, verdict in settled.places.items()}
             self.issues += settled.issues
+        if (contradicted := adjacent_organ_contradicted(facts)) is not None:
+            self.issues.append(contradicted)
         complete(facts)
-        return Extent(facts, tuple(self.categories), self.deposits, places, tuple(self.issues))
+        return Extent(facts, best, self.deposits, places, tuple(self.issues))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from services.staging.extent import method, seen
 from services.staging.knowledge import Meaning, Rules
 from services.staging.metastases import Spread
@@ -55,9 +57,8 @@ def of_observation(finding: Finding, meaning: Meaning, course: Course, rules: Ru
     rule = meant(fact, finding, rules)
     if verdict is None or verdict is FAILS or rule is None or finding.value.absent:
         return
-    count = next(
-        (c.value.integer for c in finding.components if (rules.observations.extent_system, "lesion-count") in set(codes(c.concept))), None
-    )
+    counts = [c.value.integer for c in finding.components if (rules.observations.extent_system, "lesion-count") in set(codes(c.concept))]
+    count = next((number for number in counts if number is not None and number > 0), None)
     yield _found(finding, rule, "definite" if verdict is HOLDS else "equivocal", course, rules, count)
 
 
@@ -106,12 +107,21 @@ def _rule(finding: Finding, rules: Rules) -> SiteRule | None:
     if rule is None:
         return None
     placed = next((r for site in finding.sites for pair in codes(site) if (r := rules.structure(*pair))), None)
+    if rule in rules.sites.direct:
+        return _grown_into(rule, placed)
     coarse = rule.site in _VAGUE or not any(system == SNOMED and rules.site(system, code) for system, code in pairs)
     if placed is None or placed.site in (_NOWHERE if rule.site in _NOWHERE else _VAGUE):
         return rule
     if coarse and (rule.site in _VAGUE or placed.site_class == rule.site_class):
         return placed
     return rule
+
+
+def _grown_into(rule: SiteRule, placed: SiteRule | None) -> SiteRule:
+    """Direct growth stays direct growth wherever it reaches: the body site only names the organ. Pelvic bone is pelvic wall (R13)."""
+    if placed is None or rule.site not in _NOWHERE:
+        return rule
+    return replace(rule, site=placed.site, opens=("pelvic_wall",) if placed.site == "bone" else rule.opens)
 
 
 def is_secondary(concept: Concept, rules: Rules) -> bool:

@@ -87,6 +87,9 @@ def _alone(s: Statement) -> Settled:
 def _at(place: Place, statements: list[Statement]) -> tuple[Fact, Issue | None]:
     """What the statements come to at one place: its own, and those that find a whole free of which it is part."""
     own = [s for s in statements if s.place == place or (s.verdict is FAILS and s.place == place[: len(s.place)])]
+    here = [s for s in own if s.place == place]
+    if place and here[0].fact == "distant_nodes" and any(s.verdict is HOLDS for s in here):
+        own = here  # "no distant nodes" is an answer of its own, and takes nothing from the groin where a node was found (R17)
     best = own[0] if len(own) == 1 else _best(own)
     agreeing = [s for s in own if s.verdict is best.verdict and (best.measure is None or s.measure is not None)]
     method = best.method or next((s.method for s in sorted(agreeing, key=_weight, reverse=True) if s.method), None)

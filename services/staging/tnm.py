@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from services.staging.schema import Bounds, Category, Said
 from services.staging.statements import Statement
 from shared.fhir.codes import SNOMED, codes
 from shared.knowledge.table import Measure
-from shared.oncology.record import Finding
+from shared.oncology.record import Finding, Issue
 from shared.oncology.verdict import FAILS, HOLDS
 
 _TEXT = re.compile(r"^\s*(yc|yp|rp|[cprya])?\s*([TNM])?\s*(X|is|0|[1-4][a-d]?[1-3]?)(mi|[ab])?\s*(\(.*\))?\s*$", re.IGNORECASE)
@@ -45,16 +45,69 @@ def recorded(finding: Finding, axis: str, prefix: str | None, rules: Rules) -> R
         if text and (match := _TEXT.match(text.rpartition("#")[2])) and (match.group(2) or axis).lower() == axis:
             number = match.group(3)
             category = axis.upper() + (number.upper() if number.upper() == "X" else number.lower())
-            category += (match.group(4) or "").lower() + (match.group(5) or "").lower()
-            return Recorded(axis, category, (match.group(1) or prefix or "").lower() or None, _version(finding, rules), finding)
+            category += (match.group(4) or "").lower() + ("(i+)" if "(i+)" in (match.group(5) or "").lower() else "")
+            if _known(category, rules):
+                return Recorded(axis, category, (match.group(1) or prefix or "").lower() or None, _version(finding, rules), finding)
     return None
 
 
+def _known(value: str, rules: Rules) -> bool:
+    """Whether the cervix has such a category: T2c, N3 and M1a are of other organs, or slips."""
+    plain = value.removesuffix("(i+)")
+    if plain[0] == "N":
+        plain = plain.removesuffix("mi").removesuffix("a") if plain[1:2] in ("1", "2") else plain
+    return plain in rules.tnm.categories or plain in ("TX", "T0", "Tis", "NX", "MX")
+
+
+def choose(found: Iterable[Recorded], rules: Rules) -> tuple[dict[str, Recorded], list[Issue]]:
+    """The category of each axis that counts: pathology, then the later one, then the lower; and the contradictions.
+
+    Categories after treatment (y), of a recurrence (r) or at autopsy (a) count for nothing. A finer category is no contradiction.
+    """
+    order = [*("TX", "NX", "MX", "T0", "Tis"), *rules.tnm.categories]
+    best: dict[str, Recorded] = {}
+    issues: list[Issue] = []
+    for axis in "tnm":
+        usable = [c for c in found if c.axis == axis and not (c.prefix and c.prefix[0] in "yra")]
+        usable = [c for c in usable if not c.value.endswith("X")] or usable
+        if not usable:
+            continue
+        top = max(_weight(c) for c in usable)
+        tied = [c for c in usable if _weight(c) == top]
+        lowest = min(tied, key=lambda c: (order.index(_plain(c.value)), c.finding.source))
+        chosen = best[axis] = max((c for c in tied if c.value.startswith(lowest.value)), key=lambda c: (len(c.value), c.finding.source))
+        against = [c for c in usable if not (c.value.startswith(chosen.value) or chosen.value.startswith(c.value))]
+        if against:
+            why = "pathology" if top[0] and not all(c.prefix == "p" for c in against) else "the later one"
+            why = why if len(tied) == 1 or why == "pathology" else "the lower one"
+            values = ", ".join(sorted({c.value for c in (chosen, *against)}))
+            text = f"The {axis.upper()} categories {values} contradict each other; {why} counts."
+            sources = tuple(sorted({c.finding.source for c in (chosen, *against)}))
+            issues.append(Issue(severity="warning", code="extent-conflict", text=text, sources=sources))
+    return best, issues
+
+
+def _weight(it: Recorded) -> tuple[bool, str]:
+    return it.prefix == "p", it.finding.when or ""
+
+
+def _plain(value: str) -> str:
+    """The category as the rules have it: N1mi and N1a are N1."""
+    plain = value.partition("(")[0]
+    return plain.removesuffix("mi").removesuffix("a") if plain[0] == "N" else plain
+
+
+def together(best: dict[str, Recorded]) -> Iterator[Statement]:
+    """What N0 and M0 without version and date say together: whichever version, one of them excludes para-aortic nodes."""
+    n, m = best.get("n"), best.get("m")
+    if n and m and n.value == "N0" and m.value == "M0" and _in_force(n) is None and _in_force(m) is None:
+        for fact in ("para_aortic_nodes", "regional_nodes"):
+            yield Statement(fact, FAILS, n.finding.source)
+
+
 def statements(it: Recorded, rules: Rules) -> Iterator[Statement]:
-    """The facts that a recorded category states. Categories after treatment (y), of a recurrence (r) or at autopsy (a) state none."""
-    if it.prefix and it.prefix[0] in "yra":
-        return
-    category = _category(it.value, rules)
+    """The facts that a recorded category states."""
+    category = rules.tnm.categories.get(_plain(it.value))
     if category is None:
         return
     finding, method, when = it.finding, "p" if it.prefix == "p" else None, it.finding.when or ""
@@ -87,15 +140,6 @@ def _said(category: Category, version: str | None) -> Said:
     """What a category states in a version; without one, what all versions agree on."""
     own = Said(category.holds, category.fails)
     return {None: category.undated, "6": category.in_7, "7": category.in_7, "8": category.in_8}.get(version) or own
-
-
-def _category(value: str, rules: Rules) -> Category | None:
-    """The rule of a category; N1mi and N1a state what N1 states, M1a what M1 does."""
-    while value:
-        if (found := rules.tnm.categories.get(value)) is not None:
-            return found
-        value = value.partition("(")[0] if "(" in value else value[:-1]
-    return None
 
 
 def _bounds(now: Bounds | None, before: Bounds | None, version: str | None) -> Measure | None:

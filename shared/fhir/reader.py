@@ -70,7 +70,7 @@ class _Reading:
         birth, death = (day if day and is_date(day) else None for day in map(day, (person.birthDate, person.deceasedDateTime)))
         found: dict[str, Finding] = {}
         for source, kind, resource in typed:
-            if resource.modifierExtension or resource.implicitRules:
+            if _modified(resource):
                 self.set_aside("modifier-unknown", f"{source} carries a modifier that is not understood; it is not used.", source)
                 continue
             finding = _READERS[kind](self, source, resource)
@@ -205,6 +205,15 @@ def _age(meta: r4.Meta, raw: msgspec.Raw | bytes) -> tuple[str, int, bytes]:
     """What makes one of two versions of a resource the newer; of two that tell nothing, always the same one."""
     version = meta.versionId or ""
     return meta.lastUpdated or "", int(version) if version.isdecimal() else 0, bytes(raw)
+
+
+def _modified(resource: Any) -> bool:
+    """Whether anything in the resource says that it means something else than it seems to."""
+    return bool(
+        resource.modifierExtension
+        or resource.implicitRules
+        or any(component.modifierExtension for component in getattr(resource, "component", ()))
+    )
 
 
 def _plain(error: Exception) -> str:

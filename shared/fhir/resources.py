@@ -117,6 +117,7 @@ class _Valued(_Element, frozen=True):
 
 class Component(_Valued, frozen=True, kw_only=True):
     code: Concept
+    modifierExtension: tuple[Extension, ...] = ()
 
 
 class Observation(_Resource, frozen=True, kw_only=True):

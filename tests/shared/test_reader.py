@@ -495,3 +495,14 @@ def test_findings_stand_in_the_order_of_their_references() -> None:
     record = read(size(id="b"), size(id="a"), condition("z"), condition("y"))
 
     assert [f.source for f in record.findings] == ["Condition/y", "Condition/z", "Observation/a", "Observation/b"]
+
+
+def test_a_modifier_on_a_component_is_a_modifier_of_the_observation() -> None:
+    changed = {"url": "https://elsewhere.example/negated", "valueBoolean": True}
+    component = {"modifierExtension": [changed], "code": {"text": "largest deposit"}, "valueInteger": 1}
+    observation = {"resourceType": "Observation", "id": "n", "status": "final", "subject": {"reference": "Patient/1"}}
+    observation |= {"code": {"text": "nodes"}, "valueBoolean": True, "component": [component]}
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": observation}]}
+    record = read_bundle(json.dumps(bundle).encode())
+    assert [issue.code for issue in record.issues] == ["modifier-unknown"]
+    assert record.findings == ()

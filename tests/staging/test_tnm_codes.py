@@ -72,7 +72,7 @@ def test_every_code_of_an_axis_is_read(system: str, prefix: str, axis: str) -> N
         ("TX", "TX"),
         ("Tis", "Tis"),
         ("2b", "T2b"),
-        ("T2b (m)", "T2b(m)"),
+        ("T2b (m)", "T2b"),
         ("T2 b", None),
         ("T2b N1 M0", None),
         ("T5", None),
