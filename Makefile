@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 
-.PHONY: demo test check serve hapi bench format constraints clean
+.PHONY: demo test check coverage serve hapi bench format constraints clean
 
 demo: $(VENV)/ready  ## the main job on an embedded FHIR server with synthetic patients
 	@$(BIN)/figaro demo
@@ -19,6 +19,9 @@ check: $(VENV)/ready  ## the fast lane: format, lint, types, imports, knowledge,
 	@$(BIN)/lint-imports --no-logo > /dev/null || $(BIN)/lint-imports --no-logo
 	@$(BIN)/figaro knowledge check
 	@$(BIN)/python -m pytest -q -n auto -m "not server and not slow and not hapi and not postgres"
+
+coverage: $(VENV)/ready  ## branch coverage of services and shared by the tests that need no HAPI
+	@$(BIN)/python -m pytest -q -m "not slow and not hapi" --cov --cov-report=term
 
 serve: $(VENV)/ready  ## the three services in one process; settings from FIGARO_…
 	@$(BIN)/figaro serve
