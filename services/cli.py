@@ -5,7 +5,9 @@ With `services/together.py` the only module that may import more than one servic
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -28,6 +30,7 @@ knowledge = typer.Typer(help="The rules, regimens and citations.", no_args_is_he
 app.add_typer(knowledge, name="knowledge")
 
 UNREADABLE = 2
+INTERNAL = 70  # EX_SOFTWARE of sysexits
 File = Annotated[str, typer.Argument(metavar="FILE|-", help="A FHIR Bundle, or NDJSON with one Bundle a line; - is standard input.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="Answer as of this day (YYYY-MM-DD); no clock is read.")]
 JsonErrors = Annotated[bool, typer.Option("--json-errors", help="Errors as FHIR OperationOutcome.")]
@@ -47,6 +50,16 @@ def main() -> None:
         # The reader has gone (`figaro stage … | head`): there is nobody left to tell.
         sys.stderr.close()
         raise SystemExit(0) from None
+    except Exception as error:
+        if "FIGARO_TRACEBACK" in os.environ:
+            raise
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        # The error's own words may quote the record; its kind and place do not.
+        place = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
+        sys.stderr.write(
+            f"figaro: this is a fault of Figaro and not of the input ({place}); please report it. FIGARO_TRACEBACK=1 shows more.\n"
+        )
+        raise SystemExit(INTERNAL) from None
 
 
 @app.command(epilog="Example: figaro stage patient.json --text")
@@ -101,7 +114,7 @@ def careplan(file: File, as_of: AsOf = None, json_errors: JsonErrors = False) ->
     def write(record: Record) -> bytes:
         staging, recommendation = answering(record)
         bundle = transaction(Answer(record, staging, recommendation), codes, at=_instant(record), software=VERSION)
-        if wrong := check(bundle):
+        if wrong := check(bundle, {record.patient, *(finding.source for finding in record.findings)}):
             raise FigaroError(f"The transaction is not valid FHIR R4: {wrong[0]} ({len(wrong)} in all).")
         return msgspec.json.encode(bundle)
 

@@ -60,5 +60,8 @@ def _line(number: int, data: bytes, answering: Answering, as_of: str | None) -> 
     try:
         return Line(answering(read_bundle(data, as_of=as_of)), None, False)
     except FigaroError as error:
-        named = Unreadable(f"Line {number}: {error.text}", where=f"line {number}")
-        return Line(to_bytes(named), named, False)
+        named: FigaroError = Unreadable(f"Line {number}: {error.text}", where=f"line {number}")
+    except Exception as error:
+        # One line that we cannot answer takes nothing from the others; the error's own words may quote the record.
+        named = FigaroError(f"Line {number}: this is a fault of Figaro and not of the input ({type(error).__name__}); please report it.")
+    return Line(to_bytes(named), named, False)

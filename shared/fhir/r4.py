@@ -6,7 +6,7 @@ the reference targets and the invariants that the models leave open (FHIR R4 4.0
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -72,8 +72,11 @@ def complaints(raw: bytes) -> list[str]:
     return []
 
 
-def check(bundle: Json) -> list[str]:
-    """What is wrong with a transaction that we are about to write; empty where it may leave."""
+def check(bundle: Json, given: Collection[str] = ()) -> list[str]:
+    """What is wrong with a transaction that we are about to write; empty where it may leave.
+
+    `given` are the addresses of the input: of a file whose resources have no ids they are urn:uuid, and resolve in that file only.
+    """
     found: list[str] = []
     types = {entry["fullUrl"]: entry["resource"]["resourceType"] for entry in bundle["entry"] if "resource" in entry}
     for entry in bundle["entry"]:
@@ -83,7 +86,7 @@ def check(bundle: Json) -> list[str]:
         name = f"{resource['resourceType']} {entry['fullUrl']}"
         found += [f"{name}: {complaint}" for complaint in complaints(msgspec.json.encode(resource))]
         found += [f"{name}: {complaint}" for complaint in _unbound(resource)]
-        found += [f"{name}: {complaint}" for complaint in _targets(resource, types)]
+        found += [f"{name}: {complaint}" for complaint in _targets(resource, types, given)]
         found += [f"{name}: {complaint}" for complaint in _invariants(resource)]
     return found
 
@@ -94,17 +97,17 @@ def _unbound(resource: Json) -> Iterator[str]:
             yield f"{element} is not a code of its required value set"
 
 
-def _targets(resource: Json, types: dict[str, str]) -> Iterator[str]:
+def _targets(resource: Json, types: dict[str, str], given: Collection[str]) -> Iterator[str]:
     for reference in _references(resource):
-        if reference.startswith("urn:uuid:") and reference not in types:
+        if reference.startswith("urn:") and reference not in types and reference not in given:
             yield f"{reference} is not in the transaction"
     for (kind, element), allowed in _TARGETS.items():
         if kind == resource["resourceType"] and element in resource:
             values = resource[element] if isinstance(resource[element], list) else [resource[element]]
             for value in values:
                 reference = value["reference"]
-                target = types.get(reference) or reference.split("/_history/")[0].split("/")[-2]
-                if target not in allowed:
+                target = types.get(reference) or reference.split("/_history/")[0].rpartition("/")[0].rpartition("/")[2]
+                if target not in allowed and reference not in given:
                     yield f"{element} may not refer to a {target}"
 
 

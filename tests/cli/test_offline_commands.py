@@ -166,3 +166,46 @@ def test_a_hundred_thousand_entries_are_answered() -> None:
     bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in given]}
     done = figaro("stage", "-", given=json.dumps(bundle).encode())
     assert json.loads(done.stdout)["primary"]["applies"] is True
+
+
+def test_resources_without_ids_are_known_by_their_address_in_the_file() -> None:
+    patient, primary, category = (f"urn:uuid:00000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
+    resources = {
+        patient: {"resourceType": "Patient", "gender": "female"},
+        primary: {"resourceType": "Condition", "code": {"coding": [{"system": ICD_10, "code": "C53.9"}]}},
+        category: {
+            "resourceType": "Observation",
+            "status": "final",
+            "code": {"coding": [{"system": "http://loinc.org", "code": "21905-5"}]},
+        },
+    }
+    resources[category]["valueString"] = "cT2b"
+    for url in (primary, category):
+        resources[url]["subject"] = {"reference": patient}
+    entries = [{"fullUrl": url, "resource": resource} for url, resource in resources.items()]
+    given = json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}).encode()
+    staging = json.loads(figaro("stage", "-", given=given).stdout)
+    assert (staging["patient"], staging["primary"]["condition"]) == (patient, primary)
+    [plan] = [
+        e["resource"]
+        for e in json.loads(figaro("careplan", "-", given=given).stdout)["entry"]
+        if e["resource"]["resourceType"] == "CarePlan"
+    ]
+    assert plan["subject"]["reference"] == patient
+
+
+def test_a_fault_of_ours_is_one_sentence_without_the_words_of_the_record(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text(
+        "import services.staging.stage as staging\n"
+        "def fail(*_): raise ValueError('Mrs Example')\n"
+        "staging.stage = fail\n"
+        "from services.cli import main\n"
+        "main()\n"
+    )
+    for given, code in ((synthetic.raw("ivb-cps-10"), 70), (ndjson("ivb-cps-10", "ivb-no-cps"), 2)):
+        done = subprocess.run([sys.executable, str(broken), "stage", "-"], input=given, capture_output=True, timeout=60, check=False)
+        assert done.returncode == code
+        assert b"fault of Figaro" in done.stderr
+        assert b"Traceback" not in done.stderr
+        assert b"Mrs Example" not in done.stderr + done.stdout
