@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from services.recommend import attention
-from services.recommend.decision import CAREPLAN, DECISION, Answer, decision, proposes, sources
+from services.recommend.decision import DECISION, Answer, decision, proposes, sources
 from services.recommend.narrative import narrative, nothing_eligible
 from services.recommend.options import Drug, action, options
 from shared.fhir.codes import SNOMED
@@ -223,6 +223,3 @@ class _Writer:
             resource["entity"] = [{"role": "source", "what": {"reference": reference}} for reference in entities]
         url = f"urn:uuid:{uuid5(NAMESPACE_URL, f'{FIGARO}/Provenance/{name}')}"
         self.entries.append({"fullUrl": url, "resource": resource, "request": {"method": "PUT", "url": f"Provenance/{name}"}})
-
-
-__all__ = ["CAREPLAN", "Replaced", "transaction"]

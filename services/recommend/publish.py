@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.recommend.careplan import CAREPLAN, WITHDRAWN, Replaced, transaction
-from services.recommend.decision import DECISION, Answer, decision, proposes
+from services.recommend.careplan import WITHDRAWN, Replaced, transaction
+from services.recommend.decision import CAREPLAN, DECISION, Answer, decision, proposes
 from services.recommend.options import Drug
 from shared.fhir.client import FhirClient
 from shared.fhir.outcome import Conflict, FigaroError

@@ -38,7 +38,7 @@ class Rules:
         self.works = {work.id: work for work in load(folder / "references.yaml", tuple[schema.Work, ...])}
         self.tables = {edition: Reader(load(folder / f"{edition}.yaml", Table)) for edition in EDITIONS}
         self.knowledge = Knowledge(EDITION, digest(folder.glob("*.yaml")))
-        self._check(folder)
+        self._check()
         self.disorders = {(SNOMED, d.code): d for d in self.primary.snomed}
         self.meanings = self._meanings()
         self.values = {(SNOMED, code): (axis[0], value) for axis, values in self.tnm.values.items() for code, value in values.items()}
@@ -107,7 +107,7 @@ class Rules:
             codes[(SNOMED, rule.code or "")] = rule
         return codes, icd10, topography, structures
 
-    def _check(self, folder: Path) -> None:
+    def _check(self) -> None:
         """Every fact that a row asks for is a fact we know; every work resolves; no stage stands twice."""
         for edition, reader in self.tables.items():
             stages = [row.stage for row in reader.table.rows]

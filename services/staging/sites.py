@@ -15,8 +15,8 @@ from services.staging.primary import USABLE, Tumour, certainty
 from services.staging.schema import SiteRule
 from services.staging.statements import Place, Statement
 from services.staging.window import Course
-from shared.fhir.codes import ICD_10, ICD_O_3, SNOMED, codes
-from shared.oncology.record import Concept, Finding
+from shared.fhir.codes import SNOMED, codes
+from shared.oncology.record import Finding
 from shared.oncology.stage import Certainty
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN
 
@@ -122,8 +122,3 @@ def _grown_into(rule: SiteRule, placed: SiteRule | None) -> SiteRule:
     if placed is None or rule.site not in _NOWHERE:
         return rule
     return replace(rule, site=placed.site, opens=("pelvic_wall",) if placed.site == "bone" else rule.opens)
-
-
-def is_secondary(concept: Concept, rules: Rules) -> bool:
-    """Whether a concept names a secondary cancer."""
-    return any(system != ICD_O_3 and rules.site(system, code) is not None for system, code in codes(concept) if system in (SNOMED, ICD_10))

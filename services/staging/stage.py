@@ -38,7 +38,7 @@ def stage(record: Record, rules: Rules) -> Staging:
     spread = [found for each in spread if (found := _settled(each, extent)) is not None]
     metastases = merge(found.spread for found in spread)
     editions: dict[str, EditionStage] = {}
-    issues = [*record.issues, *tumour.issues, *extent.issues, *_contested(spread, extent, rules)]
+    issues = [*record.issues, *tumour.issues, *extent.issues, *_contested(spread, extent)]
     told: tuple[Recorded, ...] = ()
     if tumour.primary.applies:
         editions = _editions(extent, given, rules)
@@ -172,7 +172,7 @@ def _as_recorded(reader: Reader, silent: EditionStage, given: list[recorded.Give
     return replace(silent, stage=newest.stage, label=newest.stage, could_be=could_be, because=(says,))
 
 
-def _contested(spread: Iterable[sites.SiteFinding], extent: Extent, rules: Rules) -> list[Issue]:
+def _contested(spread: Iterable[sites.SiteFinding], extent: Extent) -> list[Issue]:
     """The findings on whose stage the sources disagree, named."""
     found = [
         Issue(

@@ -205,11 +205,6 @@ class AllergyIntolerance(_Resource, frozen=True, kw_only=True):
     recordedDate: str | None = None
 
 
-class Link(_Element, frozen=True):
-    relation: str | None = None
-    url: str | None = None
-
-
 class Entry(_Element, frozen=True):
     """An entry whose resource stays raw; empty bytes where it has none."""
 
@@ -223,5 +218,4 @@ class Bundle(_Element, frozen=True):
     resourceType: str
     type: str | None = None
     timestamp: str | None = None
-    link: tuple[Link, ...] = ()
     entry: tuple[Entry, ...] = ()
