@@ -29,6 +29,8 @@ _ALIASES = {
     "urn:oid:2.16.840.1.113883.6.96": SNOMED,
     "urn:oid:2.16.840.1.113883.6.1": LOINC,
     "urn:oid:2.16.840.1.113883.6.43.1": ICD_O_3,
+    "http://terminology.hl7.org/ValueSet/icd-o-3": ICD_O_3,
+    "http://hl7.org/fhir/sid/icd-O3-topography": ICD_O_3,
     "urn:oid:2.16.840.1.113883.3.26.1.1": NCIT,
     "http://ncimeta.nci.nih.gov": NCIT,
     "https://nih-ncpi.github.io/ncpi-fhir-ig/CodeSystem-ncit.html": NCIT,
@@ -37,20 +39,27 @@ _ALIASES = {
 
 def codes(concept: Concept | None) -> list[tuple[str, str]]:
     """The codings of a concept as (system, code): aliases resolved, post-coordinated SNOMED cut to its focus, ICD-10 without dots."""
-    if concept is None:
-        return []
-    return [pair for coding in concept.codings if (pair := key(coding)) is not None]
+    found: list[tuple[str, str]] = []
+    if concept is not None:
+        for coding in concept.codings:
+            pair = _pair(coding.system, coding.code)
+            if pair is not None:
+                found.append(pair)
+    return found
 
 
 def key(coding: Coding) -> tuple[str, str] | None:
     """One coding as (system, code); None where either is missing."""
-    system, code = coding.system, coding.code
+    return _pair(coding.system, coding.code)
+
+
+@lru_cache(maxsize=8192)
+def _pair(system: str | None, code: str | None) -> tuple[str, str] | None:
     if code is None or system is None:
         return None
     system = _ALIASES.get(system, system)
     if system == SNOMED:
-        if ":" in code or "|" in code:
-            code = code.partition(":")[0].partition("|")[0].strip()
+        code = code.partition(":")[0].partition("|")[0].strip() if ":" in code or "|" in code else code
     elif system == ICD_10:
         code = icd10(code)
     return system, code

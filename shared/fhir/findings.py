@@ -8,7 +8,7 @@ import msgspec
 
 from shared.fhir import resources as r4
 from shared.fhir.dates import day
-from shared.oncology.record import Component, Concept, Dose, Finding, Quantity, RecordedStage, Value
+from shared.oncology.record import Coding, Component, Concept, Dose, Finding, Quantity, RecordedStage, Value
 
 MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition/"
 HISTOLOGY = MCODE + "mcode-histology-morphology-behavior"
@@ -17,8 +17,8 @@ INTENT = MCODE + "mcode-procedure-intent"
 DELIVERED = MCODE + "mcode-radiotherapy-dose-delivered-to-volume"
 MODALITY = MCODE + "mcode-radiotherapy-modality-and-technique"
 RELATED = "http://hl7.org/fhir/StructureDefinition/condition-related"
+CERTAINTY = "icd-10-gm-diagnosesicherheit"
 _MEDICATION = msgspec.json.Decoder(r4.Medication)
-_EMPTY = Value()
 
 
 class References(Protocol):
@@ -40,17 +40,17 @@ def condition(refs: References, source: str, it: r4.Condition) -> Finding:
     return Finding(
         source=source,
         kind="condition",
-        concept=it.code or Concept(),
+        concept=_diagnosis(it),
         version=it.meta.versionId,
-        verification=_first_code(it.verificationStatus),
-        clinical=_first_code(it.clinicalStatus),
+        verification=_status(it.verificationStatus),
+        clinical=_status(it.clinicalStatus),
         when=day(onset),
         recorded=day(it.recordedDate),
         abated=day(it.abatementDateTime),
         sites=sites,
         laterality=laterality,
         histology=next((e.valueCodeableConcept for e in it.extension if e.url == HISTOLOGY), None),
-        stages=tuple(RecordedStage(s.summary, s.type, refs.locals(s.assessment)) for s in it.stage),
+        stages=tuple([RecordedStage(s.summary, s.type, refs.locals(s.assessment)) for s in it.stage]),
         severity=it.severity,
         related=tuple(
             found for e in it.extension if e.url == RELATED and e.valueReference is not None and (found := refs.local(e.valueReference))
@@ -61,9 +61,9 @@ def condition(refs: References, source: str, it: r4.Condition) -> Finding:
 
 def observation(refs: References, source: str, it: r4.Observation) -> Finding:
     """An Observation: its value and components, and the finding it is about."""
-    period = it.effectivePeriod or r4.Period()
-    when = it.effectiveDateTime or it.effectiveInstant or period.end or period.start or it.issued
-    sites, laterality = _sites((it.bodySite,) if it.bodySite else ())
+    period = it.effectivePeriod
+    when = it.effectiveDateTime or it.effectiveInstant or (period and (period.end or period.start)) or it.issued
+    sites, laterality = _sites((it.bodySite,)) if it.bodySite else ((), ())
     return Finding(
         source=source,
         kind="observation",
@@ -72,12 +72,12 @@ def observation(refs: References, source: str, it: r4.Observation) -> Finding:
         status=it.status,
         when=day(when),
         value=_value(it),
-        components=tuple(Component(c.code, _value(c)) for c in it.component),
+        components=tuple([Component(c.code, _value(c)) for c in it.component]) if it.component else (),
         sites=sites,
         laterality=laterality,
         method=it.method,
-        focus=refs.locals(it.focus),
-        parts=refs.locals(it.hasMember + it.derivedFrom),
+        focus=refs.locals(it.focus) if it.focus else (),
+        parts=refs.locals(it.hasMember + it.derivedFrom) if it.hasMember or it.derivedFrom else (),
         category=it.category,
     )
 
@@ -169,6 +169,35 @@ def _contained(raw: msgspec.Raw) -> r4.Medication | None:
     return medication
 
 
+def _diagnosis(it: r4.Condition) -> Concept:
+    """The code of a condition. The German certainty that stands in an extension is put where it also stands: behind the ICD-10 code."""
+    if it.code is None:
+        return Concept()
+    whole = _certainty(it.extension)
+    return Concept(
+        tuple([Coding(c.system, _certain(c, _certainty(c.extension) or whole), c.display) for c in it.code.coding]),
+        it.code.text,
+    )
+
+
+def _certainty(extensions: tuple[r4.Extension, ...]) -> str | None:
+    """The letter G, V, A or Z (http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit); some senders give it as a plain code."""
+    given = [e for e in extensions if e.url.endswith(CERTAINTY)] if extensions else []
+    return next((letter for e in given if (letter := e.valueCoding.code if e.valueCoding else e.valueCode)), None)
+
+
+def _certain(coding: r4.ExtendedCoding, letter: str | None) -> str | None:
+    return f"{coding.code} {letter}" if letter and coding.code and "icd-10" in (coding.system or "") else coding.code
+
+
+def _status(concept: Concept | None) -> str | None:
+    """The code of HL7's own system where it is among the codings, else the first, else the text."""
+    if concept is None:
+        return None
+    own = next((c.code for c in concept.codings if c.code and "/condition-" in (c.system or "")), None)
+    return own or _first_code(concept) or concept.text
+
+
 def _first_code(concept: Concept | None) -> str | None:
     return concept.codings[0].code if concept and concept.codings else None
 
@@ -187,20 +216,17 @@ def _sites(sites: tuple[r4.Site, ...]) -> tuple[tuple[Concept, ...], tuple[Any, 
 
 
 def _value(it: r4.Observation | r4.Component) -> Value:
-    low = high = None
-    if it.valueRange is not None:
-        low, high = _quantity(it.valueRange.low), _quantity(it.valueRange.high)
-    value = Value(
-        concept=it.valueCodeableConcept,
-        quantity=_quantity(it.valueQuantity),
-        low=low,
-        high=high,
-        boolean=it.valueBoolean,
-        integer=it.valueInteger,
-        text=it.valueString,
-        absent=(_first_code(it.dataAbsentReason) or "unknown") if it.dataAbsentReason else None,
+    span = it.valueRange
+    return Value(
+        it.valueCodeableConcept,
+        _quantity(it.valueQuantity) if it.valueQuantity else None,
+        _quantity(span.low) if span else None,
+        _quantity(span.high) if span else None,
+        it.valueBoolean,
+        it.valueInteger,
+        it.valueString,
+        (_first_code(it.dataAbsentReason) or "unknown") if it.dataAbsentReason else None,
     )
-    return _EMPTY if value == _EMPTY else value
 
 
 def _quantity(quantity: r4.Quantity | None) -> Quantity | None:

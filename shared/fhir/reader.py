@@ -6,47 +6,38 @@ Raw JSON stays the record of truth; this takes out of it only what the rules ask
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 
-from shared.fhir import findings
+from shared.fhir import bundle as bundles
+from shared.fhir import findings, subjects
 from shared.fhir import resources as r4
 from shared.fhir.dates import day, is_date, later, latest
-from shared.fhir.outcome import Refused, Unreadable
+from shared.fhir.outcome import Refused
 from shared.oncology.record import Finding, Issue, Record
 
 AIAST = "AIAST"
-_HEAD = msgspec.json.Decoder(r4.Head)
-_BUNDLE = msgspec.json.Decoder(r4.Bundle)
+_BYTES = (bytes, msgspec.Raw)
+_KINDS = frozenset(bundles.READ)
+_NAMES = frozenset(resource.__name__ for resource in bundles.READ)
 _LOCAL = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?$")
 
-
-class Given(NamedTuple):
-    """One resource as given: its address in the bundle, and its bytes."""
-
-    full_url: str | None
-    raw: msgspec.Raw | bytes
+# A resource as given: its address in the bundle, and the resource, typed or still in bytes.
+Given = tuple[str | None, Any]
 
 
 def read_bundle(data: bytes, *, as_of: str | None = None) -> Record:
     """The record in a FHIR Bundle of one patient; raises Unreadable (not a Bundle) and Refused (none or two patients)."""
-    if not data.strip():
-        raise Unreadable("The input is empty. Give a FHIR Bundle of one patient.")
-    try:
-        bundle = _BUNDLE.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Unreadable(f"The input is not a FHIR Bundle in JSON: {_plain(error)}") from error
-    if bundle.resourceType != "Bundle":
-        raise Unreadable(f"The input is a {bundle.resourceType[:40]}; give a Bundle of one patient.")
-    given = [Given(entry.fullUrl, entry.resource) for entry in bundle.entry if entry.resource]
-    return _Reading(as_of, bundle.timestamp).read(given)
+    bundle = bundles.bundle(data)
+    return _Reading(as_of, bundle.timestamp).read([(entry.full_url, entry.resource) for entry in bundle.entry if entry.resource])
 
 
 def read_resources(patient: str, given: Iterable[bytes], *, as_of: str | None = None) -> Record:
     """The record of `patient` ("Patient/17") in resources pulled from a server. Raises Refused where they are of another patient."""
-    return _Reading(as_of, None, patient).read([Given(None, raw) for raw in given])
+    return _Reading(as_of, None, patient).read([(None, raw) for raw in given])
 
 
 class _Reading:
@@ -54,6 +45,10 @@ class _Reading:
 
     def __init__(self, as_of: str | None, timestamp: str | None, patient: str | None = None) -> None:
         self.as_of = as_of
+        self.birth: str | None = None
+        self.death: str | None = None
+        # The dates that contradict nothing, by when their resource was written: most resources of a record share a few.
+        self.fine: defaultdict[str | None, set[str | None]] = defaultdict(lambda: {None})
         self.limit = latest(timestamp)
         self.expected = patient
         self.patients: set[str] = set()
@@ -63,136 +58,162 @@ class _Reading:
         self.issues: list[Issue] = []
         self.today = ""
 
-    def read(self, given: list[Given]) -> Record:
+    def read(self, given: Sequence[Given]) -> Record:
         typed = self._typed(given)
-        patient = self._patient()
+        patient = self._patient(typed)
         person = self.person or r4.Patient()
-        birth, death = (day if day and is_date(day) else None for day in map(day, (person.birthDate, person.deceasedDateTime)))
-        found: dict[str, Finding] = {}
-        for source, kind, resource in typed:
+        self.birth, self.death = (day if day and is_date(day) else None for day in map(day, (person.birthDate, person.deceasedDateTime)))
+        findings = []
+        for source in sorted(typed):
+            resource = typed[source]
             if _modified(resource):
                 self.set_aside("modifier-unknown", f"{source} carries a modifier that is not understood; it is not used.", source)
                 continue
-            finding = _READERS[kind](self, source, resource)
+            finding = _READERS[type(resource)](self, source, resource)
             if finding is not None:
-                found[source] = self._dated(finding, resource.meta, birth, death)
+                findings.append(self._dated(finding, resource.meta.lastUpdated))
+        death, as_of = self.death, self.as_of
         return Record(
             patient=patient,
-            birth_date=birth,
+            birth_date=self.birth,
             sex=person.gender,
             deceased=death,
-            dead=bool(person.deceasedBoolean or person.deceasedDateTime) and not (death and self.as_of and later(death, self.as_of)),
-            today=self.as_of or self.today or None,
-            as_of=self.as_of,
-            findings=tuple(found[key] for key in sorted(found)),
+            dead=bool(person.deceasedBoolean or person.deceasedDateTime) and not (death and as_of and later(death, as_of)),
+            today=as_of or self.today or None,
+            as_of=as_of,
+            findings=tuple(findings),
             issues=tuple(sorted(self.issues, key=lambda issue: (issue.code, issue.sources, issue.text))),
         )
 
-    def _typed(self, given: list[Given]) -> list[tuple[str, str, Any]]:
-        newest: dict[str, tuple[str, str, Any]] = {}
-        ages: dict[str, tuple[str, int, bytes]] = {}
-        for position, (full_url, raw) in enumerate(given):
-            source = f"entry {position + 1}"
-            try:
-                head = _HEAD.decode(raw)
-                source = f"{head.resourceType}/{head.id}" if head.id else _local(full_url) if full_url else source
-                if full_url:
-                    self.urls[full_url] = source
-                decoder = _DECODERS.get(head.resourceType)
-                if decoder is None:
-                    continue
-                resource = decoder.decode(raw)
-            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-                self.set_aside("resource-unreadable", f"{source} cannot be read: {_plain(error)}", source)
+    def _typed(self, given: Sequence[Given]) -> dict[str, Any]:
+        """The resources to read by their source, of each the newest version; the patient and the medications go to their own places."""
+        newest: dict[str, Any] = {}
+        for position, (full_url, it) in enumerate(given):
+            resource = self._decoded(it, full_url, position) if isinstance(it, _BYTES) else it
+            if resource is None:
                 continue
-            if any(label.code == AIAST for label in resource.meta.security):
+            kind = type(resource)
+            source = _source(kind.__name__, resource.id, full_url, position)
+            if full_url:
+                self.urls[full_url] = source
+            if kind not in _KINDS:
+                continue
+            if resource.meta.security and any(label.code == AIAST for label in resource.meta.security):
                 continue  # what a machine asserted, ourselves included, is never evidence for a stage
-            age = _age(resource.meta, raw)
-            if source in ages and age <= ages[source]:
+            if source in newest and _age(resource) <= _age(newest[source]):
                 continue
-            ages[source] = age
-            if head.resourceType == "Patient":
+            newest[source] = resource
+            if kind is r4.Patient:
                 self.patients.add(source)
                 self.person = resource
-            elif head.resourceType == "Medication":
+            elif kind is r4.Medication:
                 self.medications[source] = resource
-            else:
-                newest[source] = (source, head.resourceType, resource)
-        return [item for item in newest.values() if self._belongs(item)]
+        return {source: resource for source, resource in newest.items() if type(resource) in _READERS}
 
-    def _belongs(self, item: tuple[str, str, Any]) -> bool:
-        subject = getattr(item[2], "subject", None) or getattr(item[2], "patient", None)
-        if subject is not None and (reference := self.local(subject)):
-            self.patients.add(reference)
-        return True
+    def _decoded(self, raw: msgspec.Raw | bytes, full_url: str | None, position: int) -> Any:
+        """A resource out of its bytes; None where we do not know its type, or where it cannot be read, which is named."""
+        try:
+            return bundles.resource(raw)
+        except bundles.FAULTS as error:
+            head = bundles.head(raw)
+            source = _source(head.resource_type, head.id, full_url, position) if head else f"entry {position + 1}"
+            if head and full_url:
+                self.urls[full_url] = source
+            if head is None or head.resource_type in _NAMES:
+                self.set_aside("resource-unreadable", f"{source} cannot be read: {bundles.plain(error)}", source)
+            return None
 
-    def _patient(self) -> str:
+    def _patient(self, typed: dict[str, Any]) -> str:
         if self.expected:
             self.patients.add(self.expected)
+        named = self._named(typed)
+        self.patients.update(self._local(address) for address in named)
         if len(self.patients) > 1:
             raise Refused(f"The resources are of {len(self.patients)} patients; give those of one patient at a time.")
         if not self.patients:
             raise Refused("No resource names a patient; give a Bundle with the Conditions and Observations of one patient.")
+        if len(subjects.servers({*named, *(url for url, source in self.urls.items() if source in self.patients)})) > 1:
+            raise Refused("The resources are of patients on more than one server; give those of one patient at a time.")
         return next(iter(self.patients))
+
+    def _named(self, typed: dict[str, Any]) -> set[str]:
+        """The addresses of the patients that resources name; resources that are of none are set aside, and named."""
+        given = {it.subject.reference: it.subject for it in typed.values() if it.subject is not None}
+        if None in given or any(subjects.stranger(subject, self.local(subject), self.person) for subject in given.values()):
+            for source, subject in [(source, it.subject) for source, it in typed.items() if it.subject is not None]:
+                why = subjects.stranger(subject, self.local(subject), self.person)
+                if why is not None:
+                    self.set_aside("resource-unreadable", f"{source} is not used: {why}.", source)
+                    del typed[source]
+                    given.pop(subject.reference, None)
+        return {address for address, subject in given.items() if address and not subjects.hers(subject)}
 
     def local(self, reference: r4.Reference) -> str | None:
         """A reference as "Type/id", through the bundle's own addresses, without host and version."""
-        text = reference.reference
-        if text is None:
-            return None
-        return self.urls.get(text) or _local(text)
+        return None if reference.reference is None else self._local(reference.reference)
+
+    def _local(self, address: str) -> str:
+        found = self.urls.get(address)
+        if found is None:
+            found = self.urls[address] = _local(address)
+        return found
 
     def locals(self, references: tuple[r4.Reference, ...]) -> tuple[str, ...]:
-        if not references:
-            return ()
         return tuple(found for reference in references if (found := self.local(reference)))
 
     def set_aside(self, code: str, text: str, source: str) -> None:
         self.issues.append(Issue(severity="warning", code=code, text=text, sources=(source,)))
 
-    def _dated(self, finding: Finding, meta: r4.Meta, birth: str | None, death: str | None) -> Finding:
+    def _dated(self, finding: Finding, written: str | None) -> Finding:
         """The finding with its dates judged: a date that contradicts the record is named and never used as a date."""
-        written = latest(meta.lastUpdated)
+        fine = self.fine[written]
+        if finding.when in fine and finding.until in fine and finding.recorded in fine:
+            return finding
         wrong: dict[str, None] = {}
         for name in ("when", "until", "recorded"):
             date = getattr(finding, name)
-            why = date and self._implausible(date, written, birth, death)
-            if why:
+            if date in fine:
+                continue
+            why = self._implausible(date, written)
+            if why is not None:
                 self.set_aside("date-implausible", f"{finding.source}: its date {why}; the date is not used.", finding.source)
                 wrong[name] = None
-            elif date and self.as_of and later(date, self.as_of):
+            elif self.as_of and later(date, self.as_of):
                 text = f"{finding.source}: its date is later than the date asked for; it is not today."
                 self.set_aside("date-implausible", text, finding.source)
                 # True, only later than asked: it still tells what lies after the staging window, and never sets today.
                 return msgspec.structs.replace(finding, plausible=False, **wrong)
-        if wrong:
-            finding = msgspec.structs.replace(finding, plausible=False, **wrong)
-        self.today = max(self.today, finding.when or "", finding.until or "", finding.recorded or "")
-        return finding
+            else:
+                fine.add(date)
+                self.today = max(self.today, date)
+        return msgspec.structs.replace(finding, plausible=False, **wrong) if wrong else finding
 
-    def _implausible(self, date: str, written: str | None, birth: str | None, death: str | None) -> str | None:
-        """Why a date contradicts the record; None where it does not."""
+    def _implausible(self, date: str, written: str | None) -> str | None:
+        """Why a date contradicts the record, written down at an instant; None where it does not."""
         if not is_date(date):
             return "is not a date"
-        if (self.limit and later(date, self.limit)) or (written and later(date, written)):
+        limit = latest(written)
+        if (self.limit and later(date, self.limit)) or (limit and later(date, limit)):
             return "is later than the record itself"
-        if death and later(date, death):
+        if self.death and later(date, self.death):
             return "is later than the patient's death"
-        return "is earlier than the patient's birth" if birth and later(birth, date) else None
+        return "is earlier than the patient's birth" if self.birth and later(self.birth, date) else None
 
 
-_READERS: dict[str, Callable[[findings.References, str, Any], Finding | None]] = {
-    "Condition": findings.condition,
-    "Observation": findings.observation,
-    "Procedure": findings.procedure,
-    "MedicationRequest": findings.request,
-    "MedicationAdministration": findings.administration,
-    "MedicationStatement": findings.statement,
-    "AllergyIntolerance": findings.allergy,
+_READERS: dict[type, Callable[[findings.References, str, Any], Finding | None]] = {
+    r4.Condition: findings.condition,
+    r4.Observation: findings.observation,
+    r4.Procedure: findings.procedure,
+    r4.MedicationRequest: findings.request,
+    r4.MedicationAdministration: findings.administration,
+    r4.MedicationStatement: findings.statement,
+    r4.AllergyIntolerance: findings.allergy,
 }
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(getattr(r4, name)) for name in (*_READERS, "Patient", "Medication")
-}
+
+
+def _source(kind: str, name: str | None, full_url: str | None, position: int) -> str:
+    """How a resource is called: "Type/id", else its address, else its place."""
+    return f"{kind}/{name}" if name else _local(full_url) if full_url else f"entry {position + 1}"
 
 
 def _local(text: str) -> str:
@@ -201,21 +222,15 @@ def _local(text: str) -> str:
     return found.group(1) if found else text
 
 
-def _age(meta: r4.Meta, raw: msgspec.Raw | bytes) -> tuple[str, int, bytes]:
+def _age(resource: Any) -> tuple[str, int, bytes]:
     """What makes one of two versions of a resource the newer; of two that tell nothing, always the same one."""
-    version = meta.versionId or ""
-    return meta.lastUpdated or "", int(version) if version.isdecimal() else 0, bytes(raw)
+    version = resource.meta.versionId or ""
+    return resource.meta.lastUpdated or "", int(version) if version.isdecimal() else 0, msgspec.json.encode(resource)
 
 
 def _modified(resource: Any) -> bool:
     """Whether anything in the resource says that it means something else than it seems to."""
-    return bool(
-        resource.modifierExtension
-        or resource.implicitRules
-        or any(component.modifierExtension for component in getattr(resource, "component", ()))
-    )
-
-
-def _plain(error: Exception) -> str:
-    """The decoder's own sentence: it names the place and the type, never the value."""
-    return str(error).replace(" - at `$", " at `").rstrip(".") + "."
+    if resource.modifierExtension or resource.implicitRules:
+        return True
+    parts = resource.component if type(resource) is r4.Observation else ()
+    return bool(parts) and any(part.modifierExtension for part in parts)

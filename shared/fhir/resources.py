@@ -12,15 +12,21 @@ import msgspec
 from shared.oncology.record import Coding, Concept
 
 
-class _Element(msgspec.Struct, frozen=True):
-    pass
+class Element(msgspec.Struct, frozen=True, gc=False):
+    """A tree without cycles: the garbage collector need not look at it."""
 
 
-class Reference(_Element, frozen=True):
+class Identifier(Element, frozen=True):
+    system: str | None = None
+    value: str | None = None
+
+
+class Reference(Element, frozen=True):
     reference: str | None = None
+    identifier: Identifier | None = None
 
 
-class Quantity(_Element, frozen=True):
+class Quantity(Element, frozen=True):
     value: Decimal | None = None
     comparator: str | None = None
     unit: str | None = None
@@ -28,33 +34,51 @@ class Quantity(_Element, frozen=True):
     code: str | None = None
 
 
-class Range(_Element, frozen=True):
+class Range(Element, frozen=True):
     low: Quantity | None = None
     high: Quantity | None = None
 
 
-class Period(_Element, frozen=True):
+class Period(Element, frozen=True):
     start: str | None = None
     end: str | None = None
 
 
-class Meta(_Element, frozen=True):
+class Meta(Element, frozen=True):
     versionId: str | None = None
     lastUpdated: str | None = None
     security: tuple[Coding, ...] = ()
 
 
-class Extension(_Element, frozen=True):
+class Extension(Element, frozen=True):
     url: str
     valueCodeableConcept: Concept | None = None
     valueReference: Reference | None = None
     valueQuantity: Quantity | None = None
     valueUnsignedInt: int | None = None
     valueInteger: int | None = None
+    valueCoding: Coding | None = None
+    valueCode: str | None = None
     extension: tuple[Extension, ...] = ()
 
 
-class Site(_Element, frozen=True):
+class ExtendedCoding(Element, frozen=True):
+    """A Coding whose extensions matter: the German certainty of a diagnosis."""
+
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+    extension: tuple[Extension, ...] = ()
+
+
+class Diagnosis(Element, frozen=True):
+    """A CodeableConcept of extended codings."""
+
+    coding: tuple[ExtendedCoding, ...] = ()
+    text: str | None = None
+
+
+class Site(Element, frozen=True):
     """A CodeableConcept whose extensions matter: laterality and qualifiers of a body site."""
 
     coding: tuple[Coding, ...] = ()
@@ -62,14 +86,7 @@ class Site(_Element, frozen=True):
     extension: tuple[Extension, ...] = ()
 
 
-class Head(_Element, frozen=True):
-    """What every resource is asked first."""
-
-    resourceType: str
-    id: str | None = None
-
-
-class _Resource(_Element, frozen=True):
+class _Resource(Element, frozen=True, tag_field="resourceType", tag=str):
     id: str | None = None
     meta: Meta = Meta()
     implicitRules: str | None = None
@@ -78,13 +95,14 @@ class _Resource(_Element, frozen=True):
 
 
 class Patient(_Resource, frozen=True):
+    identifier: tuple[Identifier, ...] = ()
     gender: str | None = None
     birthDate: str | None = None
     deceasedBoolean: bool | None = None
     deceasedDateTime: str | None = None
 
 
-class StageEntry(_Element, frozen=True):
+class StageEntry(Element, frozen=True):
     summary: Concept | None = None
     type: Concept | None = None
     assessment: tuple[Reference, ...] = ()
@@ -96,7 +114,7 @@ class Condition(_Resource, frozen=True, kw_only=True):
     verificationStatus: Concept | None = None
     category: tuple[Concept, ...] = ()
     severity: Concept | None = None
-    code: Concept | None = None
+    code: Diagnosis | None = None
     bodySite: tuple[Site, ...] = ()
     onsetDateTime: str | None = None
     onsetPeriod: Period | None = None
@@ -105,7 +123,7 @@ class Condition(_Resource, frozen=True, kw_only=True):
     stage: tuple[StageEntry, ...] = ()
 
 
-class _Valued(_Element, frozen=True):
+class _Valued(Element, frozen=True):
     valueCodeableConcept: Concept | None = None
     valueQuantity: Quantity | None = None
     valueRange: Range | None = None
@@ -187,7 +205,7 @@ class MedicationStatement(_Drug, frozen=True, kw_only=True):
     pass
 
 
-class Ingredient(_Element, frozen=True):
+class Ingredient(Element, frozen=True):
     itemCodeableConcept: Concept | None = None
 
 
@@ -200,22 +218,6 @@ class AllergyIntolerance(_Resource, frozen=True, kw_only=True):
     clinicalStatus: Concept | None = None
     verificationStatus: Concept | None = None
     code: Concept | None = None
-    patient: Reference
+    subject: Reference = msgspec.field(name="patient")
     onsetDateTime: str | None = None
     recordedDate: str | None = None
-
-
-class Entry(_Element, frozen=True):
-    """An entry whose resource stays raw; empty bytes where it has none."""
-
-    fullUrl: str | None = None
-    resource: msgspec.Raw = msgspec.Raw()
-
-
-class Bundle(_Element, frozen=True):
-    """A Bundle whose entries stay raw bytes until their type is known."""
-
-    resourceType: str
-    type: str | None = None
-    timestamp: str | None = None
-    entry: tuple[Entry, ...] = ()

@@ -26,7 +26,7 @@ Kind = Literal[
 ]
 
 
-class Issue(msgspec.Struct, frozen=True, kw_only=True):
+class Issue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something a reader of the answer must know. `code` is one of the codes that the interface fixes."""
 
     severity: Severity
@@ -35,7 +35,7 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
 
 
-class Coding(msgspec.Struct, frozen=True, omit_defaults=True):
+class Coding(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A code in a system. The display is kept for text rules only; meaning is matched on system and code."""
 
     system: str | None = None
@@ -43,14 +43,14 @@ class Coding(msgspec.Struct, frozen=True, omit_defaults=True):
     display: str | None = None
 
 
-class Concept(msgspec.Struct, frozen=True, omit_defaults=True):
+class Concept(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Codings of one meaning, and the text beside them (in JSON as FHIR's CodeableConcept)."""
 
     codings: tuple[Coding, ...] = msgspec.field(name="coding", default=())
     text: str | None = None
 
 
-class Quantity(msgspec.Struct, frozen=True, omit_defaults=True):
+class Quantity(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A number with its unit: `unit` as printed; `system` and `code` as coded; `comparator` as sent (<, <=, >=, >)."""
 
     value: Decimal
@@ -65,7 +65,7 @@ class Quantity(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.code if self.system == "http://unitsofmeasure.org" else None
 
 
-class Value(msgspec.Struct, frozen=True, omit_defaults=True):
+class Value(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The value of an observation or component, in whichever one form the sender chose; `absent` is its dataAbsentReason."""
 
     concept: Concept | None = None
@@ -78,14 +78,14 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True):
     absent: str | None = None
 
 
-class Component(msgspec.Struct, frozen=True, omit_defaults=True):
+class Component(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A part of an observation: what was looked at, and what was seen."""
 
     concept: Concept
     value: Value = Value()
 
 
-class RecordedStage(msgspec.Struct, frozen=True, omit_defaults=True):
+class RecordedStage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An entry of Condition.stage: its summary, its type, and the observations behind it."""
 
     summary: Concept | None = None
@@ -93,7 +93,7 @@ class RecordedStage(msgspec.Struct, frozen=True, omit_defaults=True):
     assessments: tuple[str, ...] = ()
 
 
-class Dose(msgspec.Struct, frozen=True, omit_defaults=True):
+class Dose(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Radiation delivered to one volume: gray in all, in so many fractions."""
 
     total_gy: Decimal | None = None
@@ -101,7 +101,7 @@ class Dose(msgspec.Struct, frozen=True, omit_defaults=True):
     volume: str | None = None
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One resource as read: what, when, how sure, where, and where it came from.
 
     `source` is a reference ("Observation/n1"), `version` its meta.versionId. `status` is the resource's own status;
@@ -137,7 +137,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     doses: tuple[Dose, ...] = ()
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One patient as read. `deceased` is the day of death where it is told, `dead` whether she has died on the day asked about.
 
     `today` is the newest plausible date, or the date asked for (`as_of`).
