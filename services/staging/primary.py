@@ -2,191 +2,197 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
+from services.staging.diagnosis import DOUBTFUL, UNUSED, Named, certainty, histology, named, outside, stands
 from services.staging.knowledge import Rules
-from shared.fhir.codes import ICD_10, ICD_O_3, SNOMED, certainty_letter, codes
+from shared.fhir.codes import ICD_O_3, SNOMED, codes
 from shared.oncology.record import Concept, Finding, Issue, Record
-from shared.oncology.stage import Certainty, Primary
+from shared.oncology.stage import Primary
 
-UNUSED = frozenset({"refuted", "entered-in-error"})
-DOUBTFUL = frozenset({"unconfirmed", "provisional", "differential"})
+__all__ = ["DOUBTFUL", "UNUSED", "USABLE", "Tumour", "certainty", "choose"]
+
 USABLE = frozenset({"final", "amended", "corrected"})
-_MORPHOLOGY = re.compile(r"\b(\d{4}/\d)\b")
+# A resolved cancer of the cervix so many years before another is taken for one of its own; five is our reading, not a source's.
+_APART = 5
+_NONE = "no invasive cervical cancer on record"
+_OTHER = "Another primary cancer is on record; metastases may be its own."
+_EARLIER = (
+    "A resolved cancer of the cervix is on record more than five years before this one; this one is staged as a new primary. "
+    "If it is a recurrence, the stage of the earlier one stands."
+)
+_KINDS = {
+    "cervix": "invasive cancer of the cervix",
+    "in-situ": "carcinoma in situ",
+    "benign": "a tumour that is not malignant",
+    "secondary-of-cervix": "a secondary of the cervix",
+    "dysplasia": "dysplasia",
+    "history": "personal history",
+    "other": "a cancer of another organ",
+}
+_Pair = tuple[Finding, Named]
 
 
 class Tumour(NamedTuple):
-    """The primary as chosen: its conditions (a problem and its encounter diagnoses are one), and other primaries beside it."""
+    """The primary as chosen: its conditions (a problem and its encounter diagnoses are one), and other primaries beside it.
+
+    `since` is the date from which findings are this tumour's, where an earlier cancer of the cervix stands on record too.
+    """
 
     primary: Primary
     conditions: tuple[Finding, ...] = ()
     others: tuple[Finding, ...] = ()
     issues: tuple[Issue, ...] = ()
-
-
-class _Kind(NamedTuple):
-    kind: str  # cervix, in-situ, secondary-of-cervix, history, state, other
-    site: str | None = None
-    histology: str | None = None
-
-
-def certainty(finding: Finding) -> Certainty | None:
-    """How sure a condition is: definite, equivocal, or None where it is refuted, excluded or entered in error."""
-    if finding.verification in UNUSED:
-        return None
-    letters = {certainty_letter(c.code) for c in finding.concept.codings if c.code and c.system and "icd-10-gm" in c.system}
-    if "A" in letters or "Z" in letters:
-        return None
-    return "equivocal" if finding.verification in DOUBTFUL or "V" in letters else "definite"
+    since: str | None = None
 
 
 def choose(record: Record, rules: Rules) -> Tumour:
     """The cervical primary of the record, whether FIGO applies to it, and why not where it does not."""
-    kinds = [(f, kind) for f in record.findings if f.kind == "condition" and (kind := _kind(f, rules)) is not None]
-    cervix = [(f, k) for f, k in kinds if k.kind == "cervix"]
-    certain = [(f, k) for f, k in cervix if certainty(f) == "definite"]
-    others = tuple(f for f, k in kinds if k.kind == "other" and certainty(f) == "definite")
+    kinds = [(f, kind) for f in record.findings if f.kind == "condition" and (kind := named(f, rules)) is not None]
+    cervix = [pair for pair in kinds if pair[1].kind == "cervix"]
+    certain = sorted((pair for pair in cervix if certainty(pair[0]) == "definite"), key=lambda pair: (_start(pair[0]), pair[0].source))
     if not certain:
-        return Tumour(_absent(kinds, cervix), tuple(f for f, _ in cervix if certainty(f)), others)
-    certain.sort(key=lambda pair: (pair[0].when or pair[0].recorded or "9999", pair[0].source))
-    first, kind = certain[0]
-    conditions = tuple(f for f, _ in certain)
-    histology = next((k.histology for _, k in certain if k.histology), None) or _observed(record, rules) or kind.histology
-    site = next((k.site for _, k in certain if k.site and k.site != "C53.9"), "C53.9")
-    why_not = _outside(histology, rules)
-    issues = [
-        Issue(
-            severity="warning",
-            code="second-primary",
-            text="Another primary cancer is on record; metastases may be its own.",
-            sources=(other.source,),
-        )
-        for other in others
-    ]
+        beside = tuple(f for f, k in kinds if k.kind in ("other", "neuroendocrine") and certainty(f) == "definite")
+        return Tumour(_absent(record, kinds, cervix, rules), tuple(f for f, _ in cervix if certainty(f)), beside)
+    certain, earlier = _apart(certain)
+    certain, strange = _carcinomas(certain, rules)
+    others = _others(kinds, certain, rules)
+    first = certain[0][0]
+    cells, seen_in = next(((k.histology, f.source) for f, k in certain if k.histology), (None, ""))
+    observed = _observed(record, certain, rules)
+    issues = [_issue("second-primary", _OTHER, other) for other in others]
+    issues += [_issue("second-primary", _EARLIER, f, first) for f, _ in earlier]
+    issues += [_issue("second-primary", f"Of another tumour of the cervix: {outside(k.histology, rules)}.", f) for f, k in strange]
+    issues += [_issue("extent-conflict", _disagreement(k), f) for f, k in certain if k.against]
+    if cells and observed and (outside(cells, rules) is None) is not (outside(observed[0], rules) is None):
+        text = f"Histologies {cells} and {observed[0]} disagree on whether this is a carcinoma; that of the diagnosis is taken."
+        issues.append(Issue(severity="warning", code="extent-conflict", text=text, sources=tuple(sorted({seen_in, observed[1]}))))
+    cells = cells or (observed[0] if observed else None)
+    why_not = outside(cells, rules)
     if why_not:
-        issues.append(Issue(severity="warning", code="outside-scope", text=f"{why_not[0].upper()}{why_not[1:]}.", sources=(first.source,)))
-    primary = Primary(condition=first.source, site=site, histology=histology, applies=why_not is None, why_not=why_not)
-    return Tumour(primary, conditions, others, tuple(issues))
+        issues.append(_issue("outside-scope", f"{why_not[0].upper()}{why_not[1:]}.", first))
+    site = next((k.site for _, k in certain if k.site and k.site != "C53.9"), "C53.9")
+    primary = Primary(condition=first.source, site=site, histology=cells, applies=why_not is None, why_not=why_not)
+    beside = (*others, *(f for f, _ in (*earlier, *strange)))
+    since = _years(_start(first), -1) if earlier else None
+    return Tumour(primary, tuple(f for f, _ in certain), beside, tuple(issues), since)
 
 
-def _absent(kinds: list[tuple[Finding, _Kind]], cervix: list[tuple[Finding, _Kind]]) -> Primary:
+def _issue(code: str, text: str, *findings: Finding) -> Issue:
+    return Issue(severity="warning", code=code, text=text, sources=tuple(sorted(f.source for f in findings)))
+
+
+def _disagreement(kind: Named) -> str:
+    against = " and ".join(_KINDS[each] for each in kind.against)
+    return f"The codes of one diagnosis disagree: {_KINDS['cervix']}, and {against}. It is read as invasive until it is corrected."
+
+
+def _start(finding: Finding) -> str:
+    return finding.when or finding.recorded or "9999"
+
+
+def _years(date: str, years: int) -> str:
+    return f"{int(date[:4]) + years:04}{date[4:]}"
+
+
+def _apart(certain: list[_Pair]) -> tuple[list[_Pair], list[_Pair]]:
+    """The cancer of the cervix to stage, and resolved ones that stand years before it."""
+    over = [pair for pair in certain if pair[0].clinical == "resolved" or pair[0].abated]
+    current = _without(certain, over)
+    if not over or not current or any(f.clinical in ("recurrence", "relapse") for f, _ in current):
+        return certain, []
+    earlier = [pair for pair in over if _years(_start(pair[0]), _APART) <= _start(current[0][0]) < "9999"]
+    return _without(certain, earlier), earlier
+
+
+def _without(pairs: list[_Pair], taken: list[_Pair]) -> list[_Pair]:
+    sources = {f.source for f, _ in taken}
+    return [pair for pair in pairs if pair[0].source not in sources]
+
+
+def _carcinomas(certain: list[_Pair], rules: Rules) -> tuple[list[_Pair], list[_Pair]]:
+    """The carcinoma, and beside it what is none; a diagnosis without histology belongs to what has one."""
+    strange = [pair for pair in certain if outside(pair[1].histology, rules)]
+    plain = _without(certain, strange)
+    if any(k.histology for _, k in plain):
+        return plain, strange
+    return certain, []
+
+
+def _others(kinds: list[_Pair], certain: list[_Pair], rules: Rules) -> tuple[Finding, ...]:
+    """Other primaries. What says that it comes from the cervix is none, nor is a placeless neuroendocrine code beside such a tumour."""
+    own = {f.source for f, _ in certain}
+    known = any(k.histology and k.histology[:4] in rules.primary.neuroendocrine for _, k in certain)
+    taken = ("other",) if known else ("other", "neuroendocrine")
+    return tuple(f for f, k in kinds if k.kind in taken and certainty(f) == "definite" and not own.intersection(f.related))
+
+
+def _absent(record: Record, kinds: list[_Pair], cervix: list[_Pair], rules: Rules) -> Primary:
     """Why there is no primary to stage, in the words of what is on record instead."""
 
-    def named(why: str, found: list[tuple[Finding, _Kind]]) -> Primary:
+    def answer(why: str, found: list[_Pair]) -> Primary:
         finding, kind = found[0]
         return Primary(condition=finding.source, site=kind.site, histology=kind.histology, applies=False, why_not=why)
 
     doubtful = [pair for pair in cervix if certainty(pair[0]) == "equivocal"]
     if doubtful:
-        return named("the diagnosis of cervical cancer is not confirmed", doubtful)
+        return answer("the diagnosis of cervical cancer is not confirmed", doubtful)
     for kind, why in (
         ("in-situ", "carcinoma in situ: FIGO has no stage 0"),
+        ("benign", "by its behaviour code the tumour of the cervix is not malignant"),
         ("secondary-of-cervix", "the cervix is the site of a secondary, not the primary"),
-        ("history", "personal history only: no current cervical cancer on record"),
+        ("dysplasia", "dysplasia (CIN) of the cervix, not invasive cancer"),
+        ("history", "personal history (status after) only: no current cervical cancer on record"),
     ):
-        found = [pair for pair in kinds if pair[1].kind == kind and certainty(pair[0])]
+        found = [pair for pair in kinds if pair[1].kind == kind and stands(pair[0])]
         if found:
-            return named(why, found)
+            return answer(why, found)
     if cervix:
         wrong = all(f.verification == "entered-in-error" for f, _ in cervix)
-        return named(f"the diagnosis of cervical cancer is {'entered in error' if wrong else 'refuted'}", cervix)
-    return Primary(applies=False, why_not="no invasive cervical cancer on record")
+        return answer(f"the diagnosis of cervical cancer is {'entered in error' if wrong else 'refuted'}", cervix)
+    return Primary(applies=False, why_not=_NONE + _instead(record, kinds, rules))
 
 
-def _kind(finding: Finding, rules: Rules) -> _Kind | None:
-    """What kind of cancer a condition names, read from code, body site and histology together."""
-    p = rules.primary
-    site = _topography(finding, rules)
-    histology = _histology(finding.histology, rules)
-    in_situ = (histology or "").endswith("/2") or _any(finding.histology, p.in_situ_morphology)
-    found: _Kind | None = None
-    for system, code in codes(finding.concept):
-        kind: _Kind | None = None
-        if system == SNOMED:
-            if code in p.in_situ_snomed:
-                kind = _Kind("in-situ", "C53.9", histology)
-            elif code in p.secondary_of_cervix:
-                kind = _Kind("secondary-of-cervix", "C53.9", histology)
-            elif (disorder := rules.disorders.get((system, code))) is not None:
-                kind = _Kind("cervix", disorder.site if site in (None, "C53.9") else site, histology or disorder.histology)
-            elif code in p.generic_snomed and site:
-                kind = _Kind("cervix", site, histology)
-        elif system == ICD_10:
-            kind = _icd10(code, histology, rules)
-        elif system == ICD_O_3:
-            histology = histology or (code if _MORPHOLOGY.fullmatch(code) else None)
-            if site or code.upper().startswith("C53"):
-                kind = _Kind("cervix", site or code.upper(), histology)
-        if kind is not None and (found is None or _RANK[kind.kind] < _RANK[found.kind]):
-            found = kind
-    if found is None and site and histology and not finding.concept.codings:
-        found = _Kind("cervix", site, histology)
-    if found is not None and found.kind == "cervix":
-        found = _Kind("in-situ" if in_situ else "cervix", found.site or site, histology or found.histology)
-    return found
+def _instead(record: Record, kinds: list[_Pair], rules: Rules) -> str:
+    """What is on record where no cancer of the cervix is."""
+    conditions = [f for f in record.findings if f.kind == "condition" and certainty(f)]
+    if any(certainty(f) for f, k in kinds if k.kind in ("other", "neuroendocrine")):
+        return ": the cancer on record is of another organ, or names none"
+    sites = {rule.site for f in conditions for pair in codes(f.concept) if (rule := rules.site(*pair)) is not None}
+    sites |= {rule.site for f in conditions for site in f.sites for pair in codes(site) if (rule := rules.structure(*pair)) is not None}
+    if "node-neck" in sites:
+        return ': "cervical" names the neck here, not the cervix uteri'
+    if sites:
+        return ": only secondary cancer, without its primary"
+    if any(system == SNOMED and code in rules.primary.state_snomed for f in conditions for system, code in codes(f.concept)):
+        return ": only its recurrence or metastasis is, not the cancer itself"
+    words = [f.concept.text.lower() for f in conditions if f.concept.text and not codes(f.concept)]
+    if any(word in text for text in words for word in rules.primary.words):
+        return " that is coded: a diagnosis in words alone has to be read, and coded, by somebody"
+    return ""
 
 
-_RANK = {"cervix": 0, "in-situ": 1, "secondary-of-cervix": 2, "history": 3, "other": 4}
-
-
-def _icd10(code: str, histology: str | None, rules: Rules) -> _Kind | None:
-    p = rules.primary
-    if code.startswith("C53"):
-        return _Kind("cervix", f"C53.{code[3]}" if len(code) > 3 and f"C53.{code[3]}" in p.topography else "C53.9", histology)
-    if code.startswith(p.in_situ_icd10):
-        return _Kind("in-situ", "C53.9", histology)
-    if code in {c.replace(".", "") for c in p.history_icd10}:
-        return _Kind("history")
-    if code[0] == "C" and code[1:3].isdigit() and (int(code[1:3]) <= 76 or int(code[1:3]) >= 81) and code[:3] != "C44":
-        return _Kind("other")
-    return None
-
-
-def _topography(finding: Finding, rules: Rules) -> str | None:
-    for site in finding.sites:
-        for system, code in codes(site):
-            if system == ICD_O_3 and code.upper().startswith("C53"):
-                return code.upper() if code.upper() in rules.primary.topography else "C53.9"
-            if system == SNOMED and code in rules.primary.cervix_structures:
-                return "C53.9"
-    return None
-
-
-def _histology(concept: Concept | None, rules: Rules) -> str | None:
-    found = None
-    for system, code in codes(concept):
-        if system == ICD_O_3 and _MORPHOLOGY.fullmatch(code):
-            return code
-        if system == SNOMED:
-            found = found or rules.primary.morphology.get(code)
-    if found is None and concept is not None and concept.text and (match := _MORPHOLOGY.search(concept.text)):
-        return match.group(1)
-    return found
-
-
-def _observed(record: Record, rules: Rules) -> str | None:
-    """The histology of the newest usable observation of it."""
+def _observed(record: Record, certain: list[_Pair], rules: Rules) -> tuple[str, str] | None:
+    """The histology of the newest usable observation of it, and its source; none of what was taken from another tumour or organ."""
+    own = {f.source for f, _ in certain}
     seen = [
-        (f.when or "", histology)
+        (f.when or "", cells, f.source)
         for f in record.findings
         if f.kind == "observation"
         and f.status in USABLE
-        and any((m := rules.meanings.get(pair)) and m.kind == "histology" for pair in codes(f.concept))
-        and (histology := _histology(f.value.concept, rules) or _histology(Concept(text=f.value.text), rules))
+        and (m := rules.meaning(f.concept)) is not None
+        and m.kind == "histology"
+        and (cells := histology(f.value.concept, rules) or histology(Concept(text=f.value.text), rules))
+        and _from_the_cervix(f, own, rules)
     ]
-    return max(seen)[1] if seen else None
+    return max(seen)[1:] if seen else None
 
 
-def _any(concept: Concept | None, wanted: tuple[str, ...]) -> bool:
-    return any(system == SNOMED and code in wanted for system, code in codes(concept))
-
-
-def _outside(histology: str | None, rules: Rules) -> str | None:
-    if histology is None:
-        return None
-    number = int(histology[:4])
-    for outside in rules.primary.outside:
-        if outside.first <= number <= outside.last and number not in outside.but:
-            return outside.why
-    return None
+def _from_the_cervix(finding: Finding, own: set[str], rules: Rules) -> bool:
+    about = {reference for reference in finding.focus if reference.startswith("Condition/")}
+    if about:
+        return bool(about & own)
+    pairs = [pair for site in finding.sites for pair in codes(site)]
+    if any(s == SNOMED and c in rules.primary.cervix_structures for s, c in pairs):
+        return True
+    return not any(rules.structure(*pair) is not None and not (pair[0] == ICD_O_3 and pair[1].upper().startswith("C53")) for pair in pairs)

@@ -18,6 +18,9 @@ LATERALITY = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-laterality-
 INTENT = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-procedure-intent"
 ICD_10_GM = "http://fhir.de/CodeSystem/bfarm/icd-10-gm"
 AJCC = "http://cancerstaging.org"
+OBDS = "http://dktk.dkfz.de/fhir/onco/core/CodeSystem/UiccstadiumCS"
+CERTAINTY = "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit"
+LETTERS = "https://fhir.kbv.de/CodeSystem/KBV_CS_SFHIR_ICD_DIAGNOSESICHERHEIT"
 
 METHODS = {
     "imaging": "363679005",
@@ -37,11 +40,13 @@ SIDES = {"left": "7771000", "right": "24028007"}
 STRUCTURES = {
     "adrenal": "23451007",
     "aortic node": "35783009",
+    "abdominal node": "818991007",
     "axillary node": "68171009",
     "bladder": "89837001",
     "bone": "119186007",
     "brain": "12738006",
     "cervix": "71252005",
+    "coeliac node": "47985009",
     "common iliac node": "245295006",
     "external iliac node": "65349008",
     "inguinal node": "279763008",
@@ -57,11 +62,16 @@ STRUCTURES = {
     "omentum": "27398004",
     "ovary": "15497006",
     "parametrium": "45682005",
+    "pararectal node": "21875007",
+    "pelvic bone": "118645006",
     "pelvic node": "245294005",
     "peritoneum": "15425007",
     "pleura": "3120008",
     "presacral node": "1187336003",
     "rectum": "34402009",
+    "renal hilar node": "249708006",
+    "retrocrural node": "890324005",
+    "sacrum": "54735007",
     "sigmoid": "60184004",
     "skin": "39937001",
     "spleen": "78961009",
@@ -78,13 +88,17 @@ AXES = {
     ("LOINC", "p"): {"T": "21899-0", "N": "21900-6", "M": "21901-4"},
 }
 VERSIONS = {"6": "444256004", "7": "443830009", "8": "897275008", "9": "1269566009"}
+GROUPS = {
+    "SNOMED": "399390009", "SNOMED c": "399537006", "SNOMED p": "399588009",
+    "LOINC": "21914-7", "LOINC c": "21908-9", "LOINC p": "21902-2",
+}  # fmt: skip
 EDITIONS = {"2018": "C186617", "2009": "C186618"}
 FIGO = {
     "I": "C96244", "IA": "C96245", "IA1": "C96246", "IA2": "C96247", "IB": "C96248", "IB1": "C96249", "IB2": "C96250", "IB3": "C162222",
     "II": "C96252", "IIA": "C96253", "IIA1": "C162223", "IIA2": "C162224", "IIB": "C96254", "III": "C96255", "IIIA": "C96256",
     "IIIB": "C96257", "IIIC": "C96258", "IIIC1": "C96259", "IIIC2": "C96260", "IV": "C96261", "IVA": "C96262", "IVB": "C96263",
 }  # fmt: skip
-PROCEDURES = {"radiotherapy": "1217123003", "radical hysterectomy": "116142003", "biopsy": "86273004"}
+PROCEDURES = {"radiotherapy": "1217123003", "radical hysterectomy": "116142003", "biopsy": "86273004", "cone": "54535009"}
 INTENTS = {"curative": "373808002", "palliative": "363676003", "diagnostic": "261004008"}
 
 
@@ -124,7 +138,10 @@ def _side(side: str | None) -> Json:
 
 def _condition(it: Diagnosis, id: str) -> Json:
     systems = ((ICD_10, it.icd10), (ICD_10_CM, it.icd10cm), (ICD_10_GM, it.icd10gm), (ICD_O_3, it.icdo), (SCT, it.snomed))
-    codings = [{"system": system, "code": code} for system, code in systems if code]
+    codings: list[Json] = [{"system": system, "code": code} for system, code in systems if code]
+    if it.certainty:
+        german = next(coding for coding in codings if coding["system"] == ICD_10_GM)
+        german["extension"] = [{"url": CERTAINTY, "valueCoding": {"system": LETTERS, "code": it.certainty}}]
     code = ({"coding": codings} if codings else {}) | ({"text": it.text} if it.text else {})
     cells = [{"system": s, "code": c} for s, c in ((ICD_O_3, it.histology), (SCT, it.histology_snomed)) if c]
     extensions: list[Json] = [{"url": HISTOLOGY, "valueCodeableConcept": {"coding": cells}}] if cells else []
@@ -165,9 +182,15 @@ def _category(given: str | Category) -> Json:
         status=it.status,
         code=coded(SCT if it.by == "SNOMED" else LOINC, code),
         effectiveDateTime=it.on,
-        method=(coded(SCT, VERSIONS[it.version]) if it.version in VERSIONS else {"text": it.version}) if it.version else None,
+        method=_version(it.version),
         valueCodeableConcept=value,
     )
+
+
+def _version(version: str | None) -> Json | None:
+    if version is None:
+        return None
+    return coded(SCT, VERSIONS[version]) if version in VERSIONS else {"text": version}
 
 
 def _extent(extent: Extent) -> Iterator[Json]:
@@ -210,9 +233,22 @@ def _length(text: str) -> Json:
 
 def _recorded(it: Stated, number: int) -> Json:
     codings = [{"system": SCT, "code": "385361009"}] + ([{"system": NCIT, "code": EDITIONS[it.edition]}] if it.edition else [])
-    value = coded(NCIT, FIGO.get(it.stage, it.stage)) if it.by == "NCIt" else {"text": it.stage}
-    code = {"coding": codings}
-    return _resource("Observation", f"figo-{number}", status="final", code=code, effectiveDateTime=it.on, valueCodeableConcept=value)
+    code: Json = {"coding": codings}
+    if it.group:
+        code = coded(SCT if it.group.startswith("SNOMED") else LOINC, GROUPS[it.group])
+    value: Json = {"text": it.stage}
+    if it.by != "text":
+        system = {"NCIt": NCIT, "SNOMED": SCT, "AJCC": AJCC, "oBDS": OBDS}[it.by]
+        value = coded(system, FIGO.get(it.stage, it.stage) if it.by == "NCIt" else it.stage)
+    return _resource(
+        "Observation",
+        f"figo-{number}",
+        status="final",
+        code=code,
+        effectiveDateTime=it.on,
+        method=_version(it.version),
+        valueCodeableConcept=value,
+    )
 
 
 def _treatment(it: Treatment, number: int) -> Json:

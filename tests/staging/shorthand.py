@@ -20,12 +20,16 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Diagnosis(_Strict, frozen=True, kw_only=True):
-    """A Condition: the primary, a secondary, or another disease. Give its code in one system or in several."""
+    """A Condition: the primary, a secondary, or another disease. Give its code in one system or in several.
+
+    `certainty` is the German letter (G, V, A, Z) in its extension on the ICD-10-GM code.
+    """
 
     id: str | None = None
     icd10: str | None = None
     icd10cm: str | None = None
     icd10gm: str | None = None
+    certainty: Literal["G", "V", "A", "Z"] | None = None
     icdo: str | None = None
     snomed: str | None = None
     text: str | None = None
@@ -68,11 +72,16 @@ class Seen(_Strict, frozen=True, kw_only=True):
 
 
 class Stated(_Strict, frozen=True, kw_only=True):
-    """A FIGO stage as somebody recorded it."""
+    """A FIGO stage as somebody recorded it; with `group` a TNM stage group, in an AJCC `version` or in words such as "UICC 8".
+
+    `stage` is the stage, or with `by: SNOMED` the code of its value.
+    """
 
     stage: str
     edition: str | None = None
-    by: Literal["NCIt", "text"] = "NCIt"
+    by: Literal["NCIt", "text", "SNOMED", "AJCC", "oBDS"] = "NCIt"
+    group: Literal["", "SNOMED", "SNOMED c", "SNOMED p", "LOINC", "LOINC c", "LOINC p"] = ""
+    version: str | None = None
     on: str | None = "2026-02-13"
 
 
@@ -91,7 +100,9 @@ Extent = dict[str, bool | str | Seen | list[Seen]]
 
 
 class Chart(_Strict, frozen=True, kw_only=True):
-    """The record of one patient in shorthand. `condition: null` leaves the primary out; `fhir` adds resources as they are."""
+    """The record of one patient in shorthand. `condition: null` leaves the primary out; `fhir` adds resources as they are.
+
+    `oligometastasis` names the definition of few metastases, where it is not the default."""
 
     condition: Diagnosis | None = Diagnosis(icd10cm="C53.9")
     spread: list[Diagnosis] = []
@@ -102,6 +113,7 @@ class Chart(_Strict, frozen=True, kw_only=True):
     fhir: list[Json] = []
     patient: Json = {}
     as_of: str | None = None
+    oligometastasis: str | None = None
     timestamp: str | None = None
 
 
