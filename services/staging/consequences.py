@@ -14,6 +14,8 @@ SILENT = Fact()
 # Labels that only a category states: nobody observes them, so silence about them says nothing and they do not hold.
 LABELS = ("stage_ii_extent", "stage_iii_extent", "stage_iiib_extent", "stage_iv_extent", "adjacent_organ", "distant_metastasis")
 MUCOSA = ("bladder_mucosa", "rectal_mucosa")
+# Where a lesion leaves IA, in mm: deeper than 5 in both editions, wider than 7 in FIGO 2009.
+LIMITS = {"stromal_invasion_depth": Decimal(5), "horizontal_width": Decimal(7)}
 
 
 def complete(facts: dict[str, Fact]) -> None:
@@ -69,7 +71,7 @@ def _metastasis_before_8(facts: dict[str, Fact], either: Fact) -> None:
 
 def _lesion(facts: dict[str, Fact], depth: Fact, size: Fact, microscopic: Fact, width: Fact) -> None:
     """Whether the lesion is more than microscopic: stated, deeper than 5 mm, or of a size that was measured (R28: visible is never IA)."""
-    shallow = depth.measure.at_most(Decimal(5)) if depth.measure else UNKNOWN
+    shallow = depth.measure.at_most(LIMITS["stromal_invasion_depth"]) if depth.measure else UNKNOWN
     stated = facts.get("clinical_lesion", SILENT)
     if stated.verdict is UNKNOWN:
         if shallow is FAILS:
@@ -81,7 +83,7 @@ def _lesion(facts: dict[str, Fact], depth: Fact, size: Fact, microscopic: Fact, 
         elif size.measure is not None and shallow is UNKNOWN:
             stated = Fact(HOLDS, sources=size.sources)
         facts["clinical_lesion"] = stated
-    narrow = width.measure.at_most(Decimal(7)) if width.measure else UNKNOWN
+    narrow = width.measure.at_most(LIMITS["horizontal_width"]) if width.measure else UNKNOWN
     beyond = some([stated.verdict, negated(narrow), negated(shallow) if depth.measure else stated.verdict])
     facts["lesion_beyond_ia_2009"] = Fact(beyond, sources=tuple(sorted({*stated.sources, *width.sources})) if beyond is HOLDS else ())
     if microscopic.verdict is HOLDS and size.measure is None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from services.staging.knowledge import Rules
 from services.staging.primary import USABLE, Tumour, certainty
 from services.staging.window import Course
 from shared.fhir.codes import codes
+from shared.fhir.dates import later
 from shared.oncology.record import Record
 from shared.oncology.stage import DiseaseState, Metastasis
 
@@ -20,22 +23,50 @@ def disease_state(record: Record, tumour: Tumour, when: Course, metastases: tupl
     if when.window.end is None:
         return "initial"
     last = max(t.end for t in when.treatments)
-    late = [m for m in metastases if not m.in_window and m.certainty == "definite"]
-    known = {m.site for m in metastases if m.in_window and m.certainty == "definite"}
+    removed = {f.source for f in record.findings if when.of_specimen(f)}
+    late = [m for m in metastases if not m.in_window and m.certainty == "definite" and not removed.issuperset(m.sources)]
+    distant = [m for m in metastases if m.in_window and m.certainty == "definite" and m.site_class not in ("regional-node", "adjacent")]
+    known = {m.site for m in metastases if m.in_window and m.certainty == "definite"} | ({"unknown"} if distant else set())
     fresh = [m for m in late if m.site not in known]
-    dates = [f.when or f.recorded or "" for f in record.findings if any(f.source in m.sources for m in fresh)]
+    new = {source for m in fresh for source in m.sources} - removed
+    dates = [f.when or f.recorded or "" for f in record.findings if f.source in new]
     if dates:
-        return "recurrent" if min(dates) > last else "progressive"
-    if late and _remission(record, when.window.end, rules):
+        return "recurrent" if _tumour_free(min(dates), bool(distant), record, when, rules) else "progressive"
+    if late and _remission(record, when.window.end, None, rules):
         return "recurrent"
     return _told(record, when.window.end, last, rules) or ("persistent" if late else "initial")
 
 
-def _remission(record: Record, end: str, rules: Rules) -> bool:
-    """Whether the disease was found to be gone after the window."""
+def _tumour_free(found: str, distant: bool, record: Record, when: Course, rules: Rules) -> bool:
+    """Whether a tumour-free interval lay before the day on which new disease was found.
+
+    It is on record as a remission; an operation that removed the tumour begins one; and so long after other treatment, with no disease
+    on record meanwhile, it is taken to have been. Who had distant disease from the start, and no remission, was never tumour-free.
+    """
+    given = [t for t in when.treatments if not later(t.start, found)]
+    if not given or any(not later(found, t.end) for t in given):
+        return False
+    if _remission(record, when.window.end or "", found, rules):
+        return True
+    if distant:
+        return False
+    return any(t.kind == "surgery" for t in given) or _days(max(t.end for t in given), found) >= rules.observations.tumour_free_days
+
+
+def _days(start: str, end: str) -> int:
+    """The days between two dates, at the least where they are partial."""
+    last = start + {4: "-12-31", 7: "-28"}.get(len(start), "")
+    return (date.fromisoformat((end + "-01-01")[:10]) - date.fromisoformat(last)).days
+
+
+def _remission(record: Record, end: str, before: str | None, rules: Rules) -> bool:
+    """Whether the disease was found to be gone after the window, and before a day where one is given."""
     wanted = set(rules.observations.remission)
     return any(
-        finding.status in USABLE and (finding.when or "") > end and wanted & {code for _, code in codes(finding.value.concept)}
+        finding.status in USABLE
+        and (finding.when or "") > end
+        and (before is None or (finding.when or "") < before)
+        and wanted & {code for _, code in codes(finding.value.concept)}
         for finding in record.findings
     )
 

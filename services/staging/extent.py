@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
 from services.staging import tnm
 from services.staging.consequences import MUCOSA, adjacent_organ_contradicted, complete
 from services.staging.knowledge import Meaning, Rules
-from services.staging.places import SITES, local_place, meant, place
+from services.staging.places import SITES, filed_elsewhere, local_place, meant, place
 from services.staging.primary import USABLE
-from services.staging.statements import Place, Statement, by_fact, settle
+from services.staging.statements import Kind, Place, Statement, by_fact, settle
 from services.staging.window import Course
 from shared.fhir.codes import codes
 from shared.knowledge.table import Fact, Measure
@@ -20,6 +22,10 @@ from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict
 _LONGEST = Decimal(300)
 _ITC = Decimal("0.2")
 _REGIONAL = ("pelvic_nodes", "para_aortic_nodes", "regional_nodes")
+_KIDNEY = ("hydronephrosis", "non_functioning_kidney")
+# A length as text: a number, with at most two decimals lest "1,000" be a thousand, and its unit. Nothing less strict is read.
+_LENGTH = re.compile(r"\s*(<=|>=|<|>|≤|≥)?\s*(\d{1,4}(?:[.,]\d{1,2})?)\s*(mm|cm)\s*")
+_SIGNS = {"≤": "<=", "≥": ">="}
 
 
 class Extent(NamedTuple):
@@ -31,13 +37,16 @@ class Extent(NamedTuple):
     facts: dict[str, Fact]
     categories: dict[str, tnm.Recorded]
     deposits: dict[str, Measure]
-    places: dict[tuple[str, Place], Verdict]
+    places: dict[tuple[str, Place], Fact]
     issues: tuple[Issue, ...]
 
 
 def method(finding: Finding, rules: Rules) -> str | None:
     """ "p" for pathology, "r" for imaging, None for anything else."""
-    return next((found for pair in codes(finding.method) if (found := rules.methods.get(pair))), None)
+    for pair in codes(finding.method):
+        if (found := rules.methods.get(pair)) is not None:
+            return found
+    return None
 
 
 def answer(value: Value, rules: Rules) -> Verdict | None:
@@ -75,22 +84,40 @@ def seen(finding: Finding, fact: str, rules: Rules) -> Verdict | None:
 def deposit(finding: Finding, rules: Rules) -> Measure | None:
     """The largest deposit that a finding of nodes gives."""
     for component in finding.components:
-        if (rules.observations.extent_system, "largest-deposit") in set(codes(component.concept)) and component.value.quantity is not None:
-            length = millimetres(component.value.quantity, rules)
-            return measured(component.value.quantity, length) if length is not None and 0 < length <= _LONGEST else None
+        if (rules.observations.extent_system, "largest-deposit") in set(codes(component.concept)):
+            found = measured(component.value, lambda quantity: _plausible(millimetres(quantity, rules)))
+            if found is not None:
+                return found
     return None
 
 
-def measured(quantity: Quantity, length: Decimal | None) -> Measure | None:
-    """What a quantity with a comparator says of a length; None where its unit was not understood."""
-    if length is None:
+def measured(value: Value, length: Callable[[Quantity], Decimal | None]) -> Measure | None:
+    """What a value says of a length: a quantity with its comparator, a range, or strict text; None where it says nothing we understand."""
+    if value.low is not None or value.high is not None:
+        low, high = (length(end) if end else None for end in (value.low, value.high))
+        return None if low is None and high is None else Measure(low, high)
+    quantity = value.quantity or (written(value.text) if value.text else None)
+    if quantity is None or (found := length(quantity)) is None:
         return None
     match quantity.comparator:
         case "<" | "<=":
-            return Measure(None, length, high_open=quantity.comparator == "<")
+            return Measure(None, found, high_open=quantity.comparator == "<")
         case ">" | ">=":
-            return Measure(length, None, low_open=quantity.comparator == ">")
-    return Measure(length, length)
+            return Measure(found, None, low_open=quantity.comparator == ">")
+    return Measure(found, found)
+
+
+def written(text: str) -> Quantity | None:
+    """A length written as text, such as "4 cm" or "> 3,5 cm"; None for anything that is not just that."""
+    match = _LENGTH.fullmatch(text)
+    if match is None:
+        return None
+    sign, number, unit = match.groups()
+    return Quantity(Decimal(number.replace(",", ".")), unit, _SIGNS.get(sign, sign))
+
+
+def _plausible(length: Decimal | None) -> Decimal | None:
+    return length if length is not None and 0 < length <= _LONGEST else None
 
 
 class Intake:
@@ -121,13 +148,6 @@ class Intake:
         else:
             self._answered(finding, meaning.detail)
 
-    def status(self, finding: Finding) -> None:
-        """Takes in a disease status: "distant metastasis present" is M1 without a site."""
-        present = {code for _, code in codes(finding.value.concept)} & set(self.rules.observations.distant_present)
-        if present and finding.status in USABLE and self.course.includes(finding):
-            how = method(finding, self.rules)
-            self.statements.append(Statement("distant_metastasis", HOLDS, finding.source, finding.when or "", how))
-
     def _answered(self, finding: Finding, fact: str) -> None:
         verdict = seen(finding, fact, self.rules)
         if verdict is None:
@@ -138,6 +158,12 @@ class Intake:
             return
         how, when, source = method(finding, self.rules), finding.when or "", finding.source
         self._components(finding)
+        if filed_elsewhere(fact, finding, self.rules):
+            used = "it excludes nothing" if verdict is FAILS else "the lower stage is taken"
+            said = f"{fact.replace('_', ' ').capitalize()} at a body site of other nodes: the two contradict each other; {used}."
+            self.refuse("extent-conflict", said, finding)
+            if verdict is FAILS:
+                return
         ask = self._ask(finding, fact) if verdict is UNKNOWN and not finding.value.absent else None
         where = local_place(finding)
         rule = meant(fact, finding, self.rules)
@@ -149,26 +175,26 @@ class Intake:
         if fact in _REGIONAL and (size := deposit(finding, self.rules)) is not None:
             self.deposits[source] = size
 
-        def state(name: str, what: Verdict, direct: bool = True) -> None:
-            self.statements.append(Statement(name, what, source, when, how, direct, ask=ask, place=where if name == fact else ()))
+        def state(name: str, what: Verdict, kind: Kind = "finding") -> None:
+            self.statements.append(Statement(name, what, source, when, how, kind, ask=ask, place=where if name == fact else ()))
 
         state(fact, verdict)
         if fact == "confined_to_cervix" and verdict is HOLDS:
-            for group in self.rules.tnm.beyond.values():
-                for name in group:
-                    state(name, FAILS, direct=False)
+            for group, names in (*self.rules.tnm.beyond.items(), ("walls", ("bladder_wall", "rectal_wall"))):
+                for name in names:
+                    state(name, FAILS, "finding" if how == "p" and group in tnm.ON_A_SPECIMEN else "summary")
         elif fact == "regional_nodes" and verdict is FAILS:
             state("pelvic_nodes", FAILS)
             state("para_aortic_nodes", FAILS)
         elif fact == "distant_organ" and verdict is FAILS and not where:
-            state("peritoneal_spread", FAILS, direct=False)
+            state("peritoneal_spread", FAILS, "implied")
 
     def _components(self, finding: Finding) -> None:
         """Names a component that makes no sense, or whose unit is not understood: it is not used."""
         for component in finding.components:
             names = {code for system, code in codes(component.concept) if system == self.rules.observations.extent_system}
-            if "largest-deposit" in names and component.value.quantity is not None:
-                self._length(finding, component.value.quantity)
+            if "largest-deposit" in names:
+                self._measure(finding, component.value)
             if "lesion-count" in names and component.value.integer is not None and component.value.integer < 1:
                 self.refuse("value-implausible", "A number of lesions below one is not used.", finding)
 
@@ -183,23 +209,21 @@ class Intake:
     def _measured(self, finding: Finding, fact: str) -> None:
         if finding.status not in USABLE:
             return
-        values = [finding.value]
-        values += [
+        parts = [
             c.value for c in finding.components if any(code in self.rules.observations.size_components for _, code in codes(c.concept))
         ]
-        for value in values:
+        own = [] if finding.value == Value() and finding.components else [finding.value]
+        for value in (*own, *parts):
             measure = self._measure(finding, value)
             if measure is not None:
                 how = method(finding, self.rules)
                 self.statements.append(Statement(fact, HOLDS, finding.source, finding.when or "", how, measure=measure))
 
     def _measure(self, finding: Finding, value: Value) -> Measure | None:
-        if value.low is not None or value.high is not None:
-            ends = [self._length(finding, q) if q else None for q in (value.low, value.high)]
-            return Measure(ends[0], ends[1]) if any(e is not None for e in ends) else None
-        if value.quantity is None:
+        if not (value.low or value.high or value.quantity or (value.text and written(value.text)) or value.absent):
+            self.refuse("value-implausible", "What stands there is not a length in mm or cm; it is not used.", finding)
             return None
-        return measured(value.quantity, self._length(finding, value.quantity))
+        return measured(value, lambda quantity: self._length(finding, quantity))
 
     def _length(self, finding: Finding, quantity: Quantity) -> Decimal | None:
         length = millimetres(quantity, self.rules)
@@ -221,12 +245,16 @@ class Intake:
         self.statements += [s for category in best.values() for s in tnm.statements(category, self.rules)]
         self.statements += tnm.together(best)
         facts: dict[str, Fact] = {}
-        places: dict[tuple[str, Place], Verdict] = {}
-        for name, statements in by_fact(self.statements).items():
+        places: dict[tuple[str, Place], Fact] = {}
+        grouped = by_fact(self.statements)
+        other_cause = any(s.verdict is HOLDS for s in grouped.get("obstruction_other_cause", ()))
+        for name, statements in grouped.items():
             settled = settle(statements, local=name not in SITES)
             facts[name] = settled.fact
-            places |= {(name, where): verdict for where, verdict in settled.places.items()}
-            self.issues += settled.issues
+            for where, fact in settled.places.items():
+                places[name, where] = fact
+            if not (name in _KIDNEY and other_cause):
+                self.issues += settled.issues
         if (contradicted := adjacent_organ_contradicted(facts)) is not None:
             self.issues.append(contradicted)
         complete(facts)

@@ -16,8 +16,10 @@ from services.staging.extent import Extent, Intake
 from services.staging.knowledge import EDITIONS, Meaning, Rules
 from services.staging.metastases import merge, oligometastatic
 from services.staging.primary import USABLE, Tumour, choose
+from services.staging.statements import Statement
 from services.staging.window import Course, course
 from shared.fhir.codes import codes
+from shared.fhir.dates import later
 from shared.knowledge.table import Fact, Reader
 from shared.oncology.record import Finding, Issue, Record
 from shared.oncology.stage import Because, EditionStage, Metastasis, Oligometastatic, Recorded, Staging, Tnm
@@ -26,9 +28,11 @@ from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN
 _RECORDED = "As recorded by a clinician; the record holds no finding that tells the extent."
 
 
-def stage(record: Record, rules: Rules) -> Staging:
-    """Everything staging says of one record."""
+def stage(record: Record, rules: Rules, oligometastasis: str | None = None) -> Staging:
+    """Everything staging says of one record; `oligometastasis` names the definition of few metastases, where not the default."""
     tumour = choose(record, rules)
+    if tumour.since:
+        record = replace(record, findings=tuple(f for f in record.findings if (f.when or f.recorded or tumour.since) >= tumour.since))
     when = course(record, tumour, rules)
     if record.as_of:
         # What came after the window and after the day asked for was not known then; within the window it is kept, and named as implausible.
@@ -38,10 +42,10 @@ def stage(record: Record, rules: Rules) -> Staging:
     spread = [found for each in spread if (found := _settled(each, extent)) is not None]
     metastases = merge(found.spread for found in spread)
     editions: dict[str, EditionStage] = {}
-    issues = [*record.issues, *tumour.issues, *extent.issues, *_contested(spread, extent)]
+    issues = [*record.issues, *tumour.issues, *extent.issues, *_contested(spread, extent, rules)]
     told: tuple[Recorded, ...] = ()
     if tumour.primary.applies:
-        editions = _editions(extent, given, rules)
+        editions = _editions(record, extent, given, rules)
         told, conflicts = recorded.compare(given, editions)
         issues += conflicts
     return Staging(
@@ -52,7 +56,7 @@ def stage(record: Record, rules: Rules) -> Staging:
         editions=editions,
         tnm=tnm(extent, rules) if tumour.primary.applies else Tnm(),
         metastases=metastases,
-        oligometastatic=_oligometastatic(metastases, extent, rules),
+        oligometastatic=_oligometastatic(metastases, extent, rules, oligometastasis),
         disease_state=disease_state(record, tumour, when, metastases, rules),
         recorded=told,
         issues=tuple(dict.fromkeys(issues)),
@@ -63,29 +67,29 @@ def stage(record: Record, rules: Rules) -> Staging:
 def _collect(record: Record, tumour: Tumour, when: Course, rules: Rules) -> tuple[Intake, list[sites.SiteFinding], list[recorded.Given]]:
     """Hands every finding to whoever reads its kind."""
     intake = Intake(rules, when)
-    conditions = [finding for finding in record.findings if finding.kind == "condition"]
-    spread = [found for finding in conditions for found in sites.of_condition(finding, tumour, when, rules)]
+    spread = list(sites.of_conditions(record, tumour, when, rules))
     given: list[recorded.Given] = []
     own = {f.source for f in tumour.conditions}
-    secondary = {found.spread.source for found in spread}
+    all_own = own | {found.spread.source for found in spread}
     for finding in record.findings:
         if finding.kind != "observation" or finding.status == "entered-in-error":
             continue
-        meaning = next((m for pair in codes(finding.concept) if (m := rules.meanings.get(pair)) is not None), None)
-        if meaning is None or _of_another(finding, own if meaning.detail == "tumour_size" else own | secondary, bool(own)):
+        meaning = rules.meaning(finding.concept) or recorded.meaning(finding, rules)
+        if meaning is None or _of_another(finding, own if meaning.detail == "tumour_size" else all_own, bool(own)):
             continue
         if meaning.kind == "figo":
             read = list(recorded.of_observation(finding, meaning, rules))
             given += read
-            if not read and finding.status in USABLE and finding.value.absent is None:
-                intake.refuse("value-implausible", "A recorded FIGO stage that is not one of the cervix is not used.", finding)
+            if not read and recorded.faulty(finding, rules):
+                intake.refuse("value-implausible", recorded.REFUSED, finding)
         elif meaning.kind == "obds":
             spread += sites.of_region(finding, when, rules)
         elif meaning.kind == "status":
-            intake.status(finding)
+            spread += sites.of_status(finding, when, rules)
         elif meaning.kind in ("extent", "t", "n", "m"):
             _observe(finding, meaning, when, rules, intake, spread)
     given += recorded.of_conditions(tumour, rules, {g.source for g in given})
+    intake.issues += recorded.refused(tumour, rules)
     return intake, spread, given
 
 
@@ -101,17 +105,20 @@ def _observe(finding: Finding, meaning: Meaning, when: Course, rules: Rules, int
 
 
 def _settled(found: sites.SiteFinding, extent: Extent) -> sites.SiteFinding | None:
-    """A finding of spread after all findings of its place are weighed: gone where it was found free, doubtful where it is in doubt."""
-    verdict = extent.places.get(found.told) if found.told is not None and found.spread.in_window else None
-    if verdict is FAILS and not found.opens:
+    """A finding of spread after all findings of its place are weighed: gone where pathology or the resolution of a doubt found it free,
+    doubtful where it is in doubt or contradicted."""
+    known = extent.places.get(found.told) if found.told is not None and found.spread.in_window else None
+    if known is None or known.verdict is HOLDS or (known.verdict is FAILS and found.opens):
+        return found
+    if known.verdict is FAILS and (known.method == "p" or found.spread.certainty != "definite"):
         return None
-    if verdict is UNKNOWN:
-        return found._replace(spread=found.spread._replace(certainty="equivocal"))
-    return found
+    return found._replace(spread=found.spread._replace(certainty="equivocal"))
 
 
 def _of_another(finding: Finding, ours: set[str], known: bool) -> bool:
     """Whether the observation is about another tumour: it names a condition, and none of ours, where we know ours."""
+    if not finding.focus:
+        return False
     conditions = {reference for reference in finding.focus if reference.startswith("Condition/")}
     return known and bool(conditions) and not conditions & ours
 
@@ -124,82 +131,95 @@ def _elsewhere(finding: Finding, rules: Rules) -> bool:
 
 def _extent(intake: Intake, spread: Iterable[sites.SiteFinding]) -> Extent:
     """The facts, with what the sites of spread state and leave open."""
-    opens: list[tuple[str, str, str]] = []
-    for found in spread:
-        intake.statements += found.statements
-        if found.spread.in_window:
-            opens += [(fact, ask, found.spread.source) for fact, ask in found.opens]
-    denied = {s.fact for s in intake.statements if s.direct and s.verdict is FAILS and s.fact.endswith(("mucosa", "contiguous"))}
+    spread = list(spread)
+    intake.statements += [statement for found in spread for statement in found.statements]
     extent = intake.extent()
-    for fact, ask, source in opens:
+    told, free = _direct(intake.statements)
+    opened: dict[str, set[tuple[str, str]]] = {}
+    for found in spread:
+        if found.spread.in_window and not _told(found, told):
+            for fact, ask in found.opens:
+                if found.contested or not _denied(fact, found, free):
+                    opened.setdefault(fact, set()).add((ask, found.spread.source))
+    for fact in sorted(opened, reverse=True):
         known = extent.facts.get(fact, Fact())
-        if known.verdict is not HOLDS and fact not in denied:
-            doubts = tuple(sorted({*known.doubts, source}))
-            extent.facts[fact] = replace(known, verdict=UNKNOWN, doubts=doubts, ask=ask)
+        if known.verdict is not HOLDS:
+            doubts = tuple(sorted({*known.doubts, *(source for _, source in opened[fact])}))
+            extent.facts[fact] = replace(known, verdict=UNKNOWN, doubts=doubts, ask=min(opened[fact])[0])
     return extent
 
 
-def _editions(extent: Extent, given: list[recorded.Given], rules: Rules) -> dict[str, EditionStage]:
-    asks = {name: rule.ask for name, rule in rules.facts.items()}
-    supplied = {name: rule.supplied_by or (name,) for name, rule in rules.facts.items() if not rule.code}
+def _direct(statements: list[Statement]) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """By fact, the sources of the findings that it holds, and the days on which none of it was found anywhere."""
+    told: dict[str, set[str]] = {}
+    free: dict[str, set[str]] = {}
+    for s in statements:
+        if s.verdict is HOLDS and s.direct:
+            told.setdefault(s.fact, set()).add(s.source)
+        elif s.verdict is FAILS and s.direct and not s.place:
+            free.setdefault(s.fact, set()).add(s.when)
+    return told, free
+
+
+def _told(found: sites.SiteFinding, told: dict[str, set[str]]) -> bool:
+    """Whether another finding tells what the code of this one leaves open: both are the same spread."""
+    known = (told.get(fact, set()) for fact in found.told_by)
+    return any(len(sources) > (found.spread.source in sources) for sources in known)
+
+
+def _denied(fact: str, found: sites.SiteFinding, free: dict[str, set[str]]) -> bool:
+    """Whether a finding that is not earlier found none of it anywhere. A code for growth into bladder or rectum is no sign of mucosa."""
+    return any(fact.endswith(("mucosa", "contiguous")) or not later(found.spread.when, when) for when in free.get(fact, ()))
+
+
+def _editions(record: Record, extent: Extent, given: list[recorded.Given], rules: Rules) -> dict[str, EditionStage]:
+    versions = {finding.source: finding.version for finding in record.findings if finding.version is not None}
     found = {}
     for edition in EDITIONS:
         reader = rules.tables[edition]
-        answer = figo.stage(reader, extent.facts, asks, supplied)
-        if answer.stage is None:
-            answer = _as_recorded(reader, answer, recorded.usable(given, edition))
-        found[edition] = answer
+        answer = figo.stage(reader, extent.facts, rules.facts, versions)
+        stated = recorded.newest(given, edition, reader.stages) if answer.stage is None else None
+        found[edition] = answer if stated is None else _as_recorded(reader, stated, extent, rules, versions)
     return found
 
 
-def _as_recorded(reader: Reader, silent: EditionStage, given: list[recorded.Given]) -> EditionStage:
+def _as_recorded(reader: Reader, stated: recorded.Given, extent: Extent, rules: Rules, versions: dict[str, str]) -> EditionStage:
     """The recorded stage, where no finding tells the extent: it settles what it says, and what lies above it stays open."""
-    order = [row.stage for row in reader.table.rows]
-    known = [g for g in given if g.stage in order]
-    if not known:
-        return silent
-    newest = max(known, key=lambda g: (g.when, g.source))
-    above = order[: order.index(newest.stage)]
+    silent = figo.stage(reader, extent.facts, rules.facts, versions, floor=stated.stage)
     says = Because(
         rule=f"{reader.table.edition}/recorded",
         says=_RECORDED,
         facts=(),
-        sources=(newest.source,),
+        sources=(stated.source,),
+        versions=figo.versioned((stated.source,), versions),
         reference="seer-eod-cervix-v9",
         place="stated FIGO stage, where no extent is told",
     )
-    could_be = tuple(s for s in silent.could_be if s in above)
-    return replace(silent, stage=newest.stage, label=newest.stage, could_be=could_be, because=(says,))
+    return replace(silent, stage=stated.stage, label=stated.stage, because=(says,))
 
 
-def _contested(spread: Iterable[sites.SiteFinding], extent: Extent) -> list[Issue]:
-    """The findings on whose stage the sources disagree, named."""
-    found = [
-        Issue(
-            severity="information",
-            code="contested",
-            text=f"The sources do not agree on what spread to the {f.spread.site.replace('-', ' ')} means for the stage.",
-            sources=(f.spread.source,),
-        )
+def _spoken(site: str) -> str:
+    return f"{site.removeprefix('node-')} nodes" if site.startswith("node-") else site.replace("-", " ")
+
+
+def _contested(spread: Iterable[sites.SiteFinding], extent: Extent, rules: Rules) -> list[Issue]:
+    """The findings on whose stage the sources disagree: both readings, each with its source, and the one that is taken."""
+    found: list[tuple[str, str, tuple[str, ...]]] = [
+        (f"spread to the {_spoken(f.spread.site)}", f.contested, (f.spread.source,))
         for f in spread
-        if f.contested and f.spread.in_window
+        if f.contested is not None and f.spread.in_window
     ]
     walls = extent.facts.get("wall_without_mucosa", Fact())
     if walls.doubts:
-        text = "Bladder or rectal wall, or bullous oedema, without mucosa: never IVA; IIIA by SEER, no class of its own in FIGO."
-        found.append(Issue(severity="information", code="contested", text=text, sources=walls.doubts))
-    return found
+        found.append(("the wall of bladder or rectum, or bullous oedema, without the mucosa", "wall-without-mucosa", walls.doubts))
+    return [
+        Issue(severity="information", code="contested", text=rules.disputed(what, key), sources=sources) for what, key, sources in found
+    ]
 
 
-def _oligometastatic(metastases: tuple[Metastasis, ...], extent: Extent, rules: Rules) -> Oligometastatic:
-    rule = rules.sites.oligometastatic
-    organ = extent.facts.get("distant_organ", Fact())
-    return oligometastatic(
-        metastases,
-        organ.verdict is FAILS,
-        organs=rule.organs,
-        lesions=rule.lesions,
-        definition=rule.definition,
-        reference=rule.reference,
-        ask=organ.ask or rules.facts["distant_organ"].ask,
-    )
+def _oligometastatic(metastases: tuple[Metastasis, ...], extent: Extent, rules: Rules, definition: str | None) -> Oligometastatic:
+    names = ("distant_organ", "distant_nodes", "para_aortic_nodes")
+    known = {name: extent.facts.get(name, Fact()) for name in names}
+    free = {name: fact.verdict is FAILS for name, fact in known.items()}
+    asks = {name: fact.ask or rules.facts[name].ask for name, fact in known.items()}
+    return oligometastatic(metastases, rules.oligometastasis(definition), free, asks)

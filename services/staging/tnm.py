@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from services.staging.knowledge import Rules
 from services.staging.schema import Bounds, Category, Said
-from services.staging.statements import Statement
+from services.staging.statements import Kind, Statement
 from shared.fhir.codes import SNOMED, codes
 from shared.knowledge.table import Measure
 from shared.oncology.record import Finding, Issue
@@ -19,7 +19,7 @@ _TEXT = re.compile(r"^\s*(yc|yp|rp|[cprya])?\s*([TNM])?\s*(X|is|0|[1-4][a-d]?[1-
 _VERSION = re.compile(r"\b(?:version\s*)?([6-9])(?:th)?\b", re.IGNORECASE)
 
 # What a resected specimen shows: its denial is pathology, and overrides what was felt or seen (R1).
-_ON_A_SPECIMEN = ("cervix", "vagina")
+ON_A_SPECIMEN = ("cervix", "vagina")
 
 
 class Recorded(NamedTuple):
@@ -102,7 +102,7 @@ def together(best: dict[str, Recorded]) -> Iterator[Statement]:
     n, m = best.get("n"), best.get("m")
     if n and m and n.value == "N0" and m.value == "M0" and _in_force(n) is None and _in_force(m) is None:
         for fact in ("para_aortic_nodes", "regional_nodes"):
-            yield Statement(fact, FAILS, n.finding.source)
+            yield Statement(fact, FAILS, n.finding.source, kind="summary")
 
 
 def statements(it: Recorded, rules: Rules) -> Iterator[Statement]:
@@ -117,15 +117,17 @@ def statements(it: Recorded, rules: Rules) -> Iterator[Statement]:
         ask = rules.facts[fact].ask if fact == "distant_or_para_aortic" else None
         yield Statement(fact, HOLDS, finding.source, when, method, ask=ask)
     for fact in says.fails:
-        yield Statement(fact, FAILS, finding.source, when, method, direct=it.value[1] == "0")
+        # pN0 is what the pathologist saw in the nodes; cN0 and M0 are somebody's summary, and N1 only implies that there is no N2.
+        free: Kind = "implied" if it.value[1] != "0" else "finding" if method == "p" and it.axis == "n" else "summary"
+        yield Statement(fact, FAILS, finding.source, when, method, free)
     for group in category.denies:
-        seen = method == "p" and group in _ON_A_SPECIMEN
-        yield from (Statement(fact, FAILS, finding.source, when, method, direct=seen) for fact in rules.tnm.beyond[group])
+        seen: Kind = "finding" if method == "p" and group in ON_A_SPECIMEN else "implied"
+        yield from (Statement(fact, FAILS, finding.source, when, method, seen) for fact in rules.tnm.beyond[group])
     size = _bounds(category.size, category.before_9, version)
     if size is not None:
-        yield Statement("tumour_size", HOLDS, finding.source, when, method, direct=False, measure=size)
+        yield Statement("tumour_size", HOLDS, finding.source, when, method, "implied", measure=size)
     if category.depth is not None:
-        yield Statement("stromal_invasion_depth", HOLDS, finding.source, when, method, direct=False, measure=_measure(category.depth))
+        yield Statement("stromal_invasion_depth", HOLDS, finding.source, when, method, "implied", measure=_measure(category.depth))
 
 
 def _in_force(it: Recorded) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ class Course(NamedTuple):
     window: Window
     treatments: tuple[Treatment, ...]
     rules: Rules
+    operated: tuple[str, ...] = ()  # the days of operations, in order
+    following: str = "9999"  # the first treatment that was none
 
     def includes(self, finding: Finding) -> bool:
         """Whether a finding belongs to the work-up. What has no date is taken as work-up."""
@@ -41,8 +44,15 @@ class Course(NamedTuple):
         first = self.treatments[0]
         if first.kind != "surgery" or len(end) < 10 or len(when) < 10 or not _pathological(finding, self.rules):
             return False
-        following = next((t.start for t in self.treatments if t.kind != "surgery"), "9999")
-        return when < following and date.fromisoformat(when) - date.fromisoformat(end) <= _SPECIMEN
+        return when < self.following and date.fromisoformat(when) - date.fromisoformat(end) <= _SPECIMEN
+
+    def of_specimen(self, finding: Finding) -> bool:
+        """Whether a finding was made on what an operation removed: disease that was there then, and not new."""
+        when = finding.when or ""
+        before = bisect_right(self.operated, when)
+        if len(when) < 10 or not before or not _pathological(finding, self.rules):
+            return False
+        return date.fromisoformat(when) - date.fromisoformat(self.operated[before - 1]) <= _SPECIMEN
 
 
 def course(record: Record, tumour: Tumour, rules: Rules) -> Course:
@@ -52,7 +62,9 @@ def course(record: Record, tumour: Tumour, rules: Rules) -> Course:
     found = sorted(t for f in record.findings if (t := _treatment(f, rules)) is not None and (onset is None or _at(t.start, onset) >= 0))
     if not found:
         return Course(Window(start=diagnosed), (), rules)
-    return Course(Window(start=diagnosed, end=found[0].start, ends_with=found[0].source), tuple(found), rules)
+    window = Window(start=diagnosed, end=found[0].start, ends_with=found[0].source)
+    operated = tuple(sorted({t.start for t in found if t.kind == "surgery" and len(t.start) == 10}))
+    return Course(window, tuple(found), rules, operated, next((t.start for t in found if t.kind != "surgery"), "9999"))
 
 
 def diagnosis(tumour: Tumour) -> str | None:
@@ -65,7 +77,7 @@ def _pathological(finding: Finding, rules: Rules) -> bool:
     """Whether a finding was made on a specimen: by its method, or as a category with the prefix p."""
     if any(rules.methods.get(pair) == "p" for pair in codes(finding.method)):
         return True
-    meaning = next((m for pair in codes(finding.concept) if (m := rules.meanings.get(pair)) is not None), None)
+    meaning = rules.meaning(finding.concept)
     if meaning is None or meaning.kind not in "tnm":
         return False
     category = tnm.recorded(finding, meaning.kind, meaning.detail, rules)
@@ -88,6 +100,8 @@ def _treatment(finding: Finding, rules: Rules) -> Treatment | None:
         kinds = {code for concept in (finding.concept, *finding.category) for system, code in codes(concept) if system == SNOMED}
         if kinds & set(o.pathology):
             return None  # a biopsy, whatever its category
+        if kinds & set(o.cone) and not any(code in o.curative for _, code in codes(finding.intent)):
+            return None  # a cone is work-up unless it is said to be the cure
         kind = "radiotherapy" if kinds & set(o.radiotherapy) else "surgery" if kinds & set(o.surgery) else None
         if kind is None or palliative:
             return None

@@ -30,7 +30,7 @@ CHARTS = [
 
 
 def staged(chart: Chart) -> Staging:
-    return stage(read_bundle(bundle(chart), as_of=chart.as_of), rules())
+    return stage(read_bundle(bundle(chart), as_of=chart.as_of), rules(), chart.oligometastasis)
 
 
 @pytest.mark.parametrize(("case", "chart"), CHARTS)
