@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from services.staging.schema import OligometastaticRule
 from shared.oncology.stage import Certainty, Metastasis, Missing, Oligometastatic, SiteClass
 
 _ORDER: tuple[SiteClass, ...] = ("organ", "peritoneal", "distant-node", "contested", "regional-node", "adjacent")
+_FACTS = {"distant-node": "distant_nodes", "regional-node": "para_aortic_nodes"}
+_DISTANT = ("organ", "peritoneal", "distant-node")
 _CERTAIN: tuple[Certainty, ...] = ("definite", "unknown", "equivocal")
 
 
 class Spread(NamedTuple):
-    """One finding of spread. `where` tells two places of one site apart (a structure, a side); `lesions` is None where not counted."""
+    """One finding of spread. `where` tells two places of one site apart (a structure, a side); `lesions` is None where not counted;
+    `somewhere` says that there are distant metastases, and not where."""
 
     site: str
     site_class: SiteClass
@@ -22,12 +26,17 @@ class Spread(NamedTuple):
     when: str = ""
     where: str | None = None
     lesions: int | None = None
+    somewhere: bool = False
 
 
 def merge(findings: Iterable[Spread]) -> tuple[Metastasis, ...]:
     """One entry a site and window; a second coding, a second report or a condition beside its observation is the same spread."""
     grouped: dict[tuple[str, bool], list[Spread]] = {}
-    for finding in findings:
+    found_all = tuple(findings)
+    named = {f.in_window for f in found_all if f.certainty == "definite" and f.site_class in _DISTANT}
+    for finding in found_all:
+        if finding.somewhere and finding.in_window in named:
+            continue  # "there are distant metastases" is told by the site that is named
         grouped.setdefault((finding.site, finding.in_window), []).append(finding)
     merged = []
     for (site, in_window), found in grouped.items():
@@ -47,40 +56,65 @@ def merge(findings: Iterable[Spread]) -> tuple[Metastasis, ...]:
 
 
 def _lesions(found: Sequence[Spread]) -> int | None:
-    """The newest count of each place, added up; None where nobody counted."""
+    """The newest count of each place, added up, or the count of all places if that is more; None where nobody counted.
+
+    A count of all places replaces what was counted in one of them before.
+    """
     newest: dict[str | None, tuple[str, int]] = {}
     for f in found:
         if f.lesions is not None:
             newest[f.where] = max(newest.get(f.where, ("", 0)), (f.when, f.lesions))
-    counts = [count for _, count in newest.values()]
-    if not counts:
+    if not newest:
         return None
-    return max(newest[None][1], sum(counts) - newest[None][1]) if None in newest else sum(counts)
+    day, whole = newest.pop(None, ("", 0))
+    return max(whole, sum(count for when, count in newest.values() if when >= day))
 
 
 def oligometastatic(
-    metastases: Sequence[Metastasis], excluded: bool, *, organs: int, lesions: int, definition: str, reference: str, ask: str
+    metastases: Sequence[Metastasis], rule: OligometastaticRule, free: Mapping[str, bool], asks: Mapping[str, str]
 ) -> Oligometastatic:
-    """Whether the metastases at diagnosis are few by the definition: so many organs, so many lesions; nodes do not count.
+    """Whether the metastases at diagnosis are few by a definition: so many organs, sites or lesions; None where the record cannot tell.
 
-    `excluded` says that distant organ disease is known to be absent; `ask` is what would settle an open organ finding.
+    `free` says of distant organs, distant nodes and para-aortic nodes, by fact, whether they are known to be free; `asks` is what would
+    settle each.
     """
 
     def told(value: bool | None, *missing: Missing) -> Oligometastatic:
-        return Oligometastatic(value=value, definition=definition, reference=reference, missing=missing)
+        return Oligometastatic(value=value, definition=rule.definition, reference=rule.reference, missing=missing)
 
-    found = [m for m in metastases if m.in_window and m.site_class == "organ"]
-    open_ = [m for m in metastases if m.in_window and m.certainty != "definite" and m.site_class in ("organ", "contested")]
-    definite = [m for m in found if m.certainty == "definite"]
-    counts = [m.lesions for m in definite if m.lesions is not None]
-    if any(m.site_class == "peritoneal" and m.in_window and m.certainty == "definite" for m in metastases):
+    now = [m for m in metastases if m.in_window]
+    sure = [m for m in now if m.certainty == "definite"]
+    if any(m.site_class == "peritoneal" for m in sure) or (rule.nodes == "exclude" and any(m.site_class == "distant-node" for m in sure)):
         return told(False)
-    if len(definite) > organs or sum(counts) > lesions:
+    counted = [m for m in sure if _counts(m, rule)]
+    organs = [m for m in counted if m.site_class == "organ"]
+    counts = [m.lesions for m in counted if m.lesions is not None]
+    least = sum(counts) + len(counted) - len(counts)
+    if any(_over(n, limit) for n, limit in ((len(organs), rule.organs), (len(counted), rule.sites), (least, rule.lesions))):
         return told(False)
-    if not definite:
-        return told(False) if excluded and not open_ else told(None, Missing("distant_organ", ask))
-    if open_:
-        return told(None, Missing("distant_organ", ask))
-    if len(counts) < len(definite):
-        return told(None, Missing("lesion_count", f"The number of lesions in {definite[0].site.replace('-', ' ')}"))
-    return told(True)
+    doubtful = [m for m in now if m.certainty != "definite" and (m.site_class == "contested" or _counts(m, rule))]
+    wanted = ["distant_organ"] + ["distant_nodes"] * (rule.nodes != "apart") + ["para_aortic_nodes"] * rule.para_aortic
+    unseen = [name for name in wanted if not free.get(name) and name != "distant_organ"]
+    if not counted and not doubtful and all(free.get(name) for name in wanted):
+        return told(False)
+    missing = (
+        [Missing("distant_organ", asks["distant_organ"])] if doubtful or not (organs or (counted and free.get("distant_organ"))) else []
+    )
+    missing += [Missing(name, asks[name]) for name in unseen if not any(_FACTS.get(m.site_class) == name for m in counted)]
+    if rule.lesions is not None and len(counts) < len(counted):
+        site = next(m.site for m in counted if m.lesions is None)
+        missing.append(Missing("lesion_count", f"The number of lesions in {site.replace('-', ' ')}"))
+    if rule.controlled_primary:
+        missing.append(Missing("primary_controlled", "Whether the primary tumour is controlled"))
+    return told(None, *missing) if missing else told(True)
+
+
+def _counts(m: Metastasis, rule: OligometastaticRule) -> bool:
+    """Whether a site counts by the definition."""
+    if m.site_class == "distant-node":
+        return rule.nodes == "count"
+    return m.site_class == "organ" or (rule.para_aortic and m.site == "node-para-aortic")
+
+
+def _over(number: int, limit: int | None) -> bool:
+    return limit is not None and number > limit

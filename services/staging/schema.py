@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
-from shared.knowledge.table import Reference
+from shared.knowledge.table import Reference, Review
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -14,18 +15,24 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Work(_Strict, frozen=True):
-    """A cited work; `seen` says how it was read."""
+    """A cited work; `short` names it in a sentence, `seen` says how it was read."""
 
     id: str
+    short: str
     citation: str
     doi: str | None
     seen: str
 
 
 class FactRule(_Strict, frozen=True):
-    """A fact: what settles it, whether it can be sent in our code system or what is sent in its place, and the unit of its measure."""
+    """A fact: what settles it, whether it can be sent in our code system or what is sent in its place, and the unit of its measure.
+
+    `finding` names it in plain words where it holds, `place` says where nobody has looked while it is unknown.
+    """
 
     ask: str
+    finding: str
+    place: str
     code: bool = True
     supplied_by: tuple[str, ...] = ()
     measure: str | None = None
@@ -55,15 +62,25 @@ class HistologyCodes(_Strict, frozen=True):
 class PrimaryRules(_Strict, frozen=True):
     checked: bool
     reference: Reference
+    review: Review
     topography: dict[str, str]
     snomed: tuple[Disorder, ...]
     in_situ_snomed: tuple[str, ...]
     in_situ_icd10: tuple[str, ...]
     in_situ_morphology: tuple[str, ...]
     generic_snomed: tuple[str, ...]
+    dysplasia_icd10: tuple[str, ...]
+    dysplasia_snomed: tuple[str, ...]
+    other_snomed: tuple[str, ...]
+    outside_snomed: dict[str, str]
+    outside_icd10: dict[str, str]
+    neuroendocrine_icd10: dict[str, str | None]
+    neuroendocrine: tuple[str, ...]
+    words: tuple[str, ...]
     cervix_structures: tuple[str, ...]
     secondary_of_cervix: tuple[str, ...]
     history_icd10: tuple[str, ...]
+    history_snomed: tuple[str, ...]
     state_snomed: dict[str, str]
     morphology: dict[str, str]
     histology_observations: HistologyCodes
@@ -71,52 +88,92 @@ class PrimaryRules(_Strict, frozen=True):
 
 
 class SiteRule(_Strict, frozen=True, rename={"site_class": "class"}):
-    """A site of spread: the codes that name it, the fact a definite finding makes true, and the facts that its code leaves open."""
+    """A site of spread: the codes that name it, the fact a definite finding makes true, the facts that its code leaves open,
+    and those that tell what it leaves open."""
 
     site: str
     site_class: str = "adjacent"
     holds: str | None = None
     opens: tuple[str, ...] = ()
+    told_by: tuple[str, ...] = ()
     ask: str | None = None
-    contested: bool = False
+    contested: str | None = None
     icd10: tuple[str, ...] = ()
     topography: tuple[str, ...] = ()
     snomed: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     obds: tuple[str, ...] = ()
     obds_snomed: tuple[str, ...] = ()
     code: str | None = None
 
 
-class OligometastaticRule(_Strict, frozen=True):
-    organs: int
-    lesions: int
+class ContestedReading(_Strict, frozen=True):
+    """What one source makes of a finding on which the sources disagree."""
+
+    says: str
+    reference: Reference
+    checked: bool
+
+
+class Contested(_Strict, frozen=True):
+    """A finding on whose stage the sources disagree: the readings, and which of them is taken."""
+
+    readings: tuple[ContestedReading, ContestedReading]
+    taken: str
+
+
+class OligometastaticRule(_Strict, frozen=True, kw_only=True):
+    """A definition of few metastases: at most so many organs, sites, lesions (None: no limit).
+
+    `nodes`: distant nodes are left apart, exclude, or count as sites; `para_aortic`: para-aortic nodes count too; `controlled_primary`:
+    the primary must be controlled.
+    """
+
     definition: str
     reference: str
+    at: str
+    checked: bool
+    organs: int | None = None
+    sites: int | None = None
+    lesions: int | None = None
+    nodes: Literal["apart", "exclude", "count"] = "apart"
+    para_aortic: bool = False
+    controlled_primary: bool = False
 
 
 class SiteRules(_Strict, frozen=True):
     checked: bool
     reference: Reference
+    review: Review
     sites: tuple[SiteRule, ...]
     direct: tuple[SiteRule, ...]
     separate: tuple[SiteRule, ...]
     regions: tuple[SiteRule, ...]
-    oligometastatic: OligometastaticRule
+    oligometastatic: dict[str, OligometastaticRule]
+    contested: dict[str, Contested]
 
 
 class RecordedRules(_Strict, frozen=True):
     checked: bool
     reference: Reference
+    review: Review
     snomed: tuple[str, ...]
-    ncit: dict[str, str]
+    ncit: dict[str, str | None]
     methods: tuple[str, ...]
     tnm_group_codes: tuple[str, ...]
+    group_editions: dict[str, str]
+    uicc: tuple[str, ...]
+    group_systems: tuple[str, ...]
+    groups: dict[str, str]
+    other_schemes: tuple[str, ...]
+    other_organs: tuple[str, ...]
 
 
 class ObservationRules(_Strict, frozen=True):
     checked: bool
     reference: Reference
+    review: Review
     extent_system: str
     present: tuple[str, ...]
     absent: tuple[str, ...]
@@ -130,6 +187,7 @@ class ObservationRules(_Strict, frozen=True):
     worsened: tuple[str, ...]
     stable: tuple[str, ...]
     remission: tuple[str, ...]
+    tumour_free_days: int
     distant_present: tuple[str, ...]
     obds_site: str
     millimetres: dict[str, Decimal]
@@ -137,6 +195,8 @@ class ObservationRules(_Strict, frozen=True):
     surgery: tuple[str, ...]
     palliative: tuple[str, ...]
     diagnostic: tuple[str, ...]
+    curative: tuple[str, ...]
+    cone: tuple[str, ...]
     anticancer_rxnorm: tuple[str, ...]
     anticancer_atc: tuple[str, ...]
     anticancer_text: tuple[str, ...]
@@ -184,6 +244,7 @@ class Category(_Strict, frozen=True):
 class TnmRules(_Strict, frozen=True):
     checked: bool
     reference: Reference
+    review: Review
     axes: dict[str, Axis]
     versions: dict[str, str]
     values: dict[str, dict[str, str]]

@@ -10,44 +10,50 @@ from msgspec.structs import replace
 from services.staging.extent import method, seen
 from services.staging.knowledge import Meaning, Rules
 from services.staging.metastases import Spread
-from services.staging.places import meant, place
+from services.staging.places import meant, place, structure
 from services.staging.primary import USABLE, Tumour, certainty
 from services.staging.schema import SiteRule
 from services.staging.statements import Place, Statement
 from services.staging.window import Course
 from shared.fhir.codes import SNOMED, codes
-from shared.oncology.record import Finding
+from shared.oncology.record import Finding, Record
 from shared.oncology.stage import Certainty
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN
 
 _NOWHERE = frozenset({"unknown", "other"})
 _VAGUE = _NOWHERE | {"node-unspecified", "node-abdominal", "node-multiple"}
+SOMEWHERE = SiteRule(site="unknown", site_class="contested", holds="distant_metastasis")
 DOUBT = "Biopsy or follow-up imaging of the doubtful finding: "
 
 
 class SiteFinding(NamedTuple):
-    """A finding of spread, with what it states about the stage, and the fact and place whose freedom would disprove it."""
+    """A finding of spread, with what it states about the stage, and the fact and place whose freedom would disprove it.
+
+    `opens` are facts left open, each with its question; `told_by` those that tell what it leaves open.
+    """
 
     spread: Spread
     statements: tuple[Statement, ...]
     opens: tuple[tuple[str, str], ...] = ()
-    contested: bool = False
+    contested: str | None = None
     told: tuple[str, Place] | None = None
+    told_by: tuple[str, ...] = ()
 
 
-def of_condition(finding: Finding, tumour: Tumour, course: Course, rules: Rules) -> Iterator[SiteFinding]:
-    """The spread that a secondary-cancer condition names; nothing where it belongs to another primary."""
-    rule = _rule(finding, rules)
-    sure = certainty(finding)
-    if rule is None or sure is None or finding in tumour.conditions:
-        return
-    own = {f.source for f in tumour.conditions} | {tumour.primary.condition}
+def of_conditions(record: Record, tumour: Tumour, course: Course, rules: Rules) -> Iterator[SiteFinding]:
+    """The spread that secondary-cancer conditions name; nothing where one belongs to another primary."""
+    primary = {f.source for f in tumour.conditions}
+    own = primary | {tumour.primary.condition}
     others = {f.source for f in tumour.others}
-    if finding.related and others.intersection(finding.related) and not own.intersection(finding.related):
-        return
-    if others and not own.intersection(finding.related):
-        sure = "equivocal"
-    yield _found(finding, rule, sure, course, rules, states=True)
+    for finding in record.findings:
+        if finding.kind != "condition" or finding.source in primary or (rule := _rule(finding, rules)) is None:
+            continue
+        sure = certainty(finding)
+        if sure is None or (others.intersection(finding.related) and not own.intersection(finding.related)):
+            continue
+        if others and not own.intersection(finding.related):
+            sure = "equivocal"
+        yield _found(finding, rule, sure, course, rules, states=True)
 
 
 def of_observation(finding: Finding, meaning: Meaning, course: Course, rules: Rules) -> Iterator[SiteFinding]:
@@ -57,9 +63,17 @@ def of_observation(finding: Finding, meaning: Meaning, course: Course, rules: Ru
     rule = meant(fact, finding, rules)
     if verdict is None or verdict is FAILS or rule is None or finding.value.absent:
         return
-    counts = [c.value.integer for c in finding.components if (rules.observations.extent_system, "lesion-count") in set(codes(c.concept))]
+    counts = [c.value.integer for c in finding.components if (rules.observations.extent_system, "lesion-count") in codes(c.concept)]
     count = next((number for number in counts if number is not None and number > 0), None)
     yield _found(finding, rule, "definite" if verdict is HOLDS else "equivocal", course, rules, count)
+
+
+def of_status(finding: Finding, course: Course, rules: Rules) -> Iterator[SiteFinding]:
+    """The spread that a disease status tells: "distant metastasis present" is M1 without a site."""
+    present = {code for _, code in codes(finding.value.concept)} & set(rules.observations.distant_present)
+    if present and finding.status in USABLE:
+        found = _found(finding, SOMEWHERE, "definite", course, rules, states=True)
+        yield found._replace(spread=found.spread._replace(somewhere=True))
 
 
 def of_region(finding: Finding, course: Course, rules: Rules) -> Iterator[SiteFinding]:
@@ -90,7 +104,7 @@ def _found(
     if told is not None and states:
         verdict = HOLDS if sure == "definite" else UNKNOWN
         statements = (Statement(told[0], verdict, finding.source, when, how, ask=ask, place=told[1]),)
-    return SiteFinding(spread, statements, tuple((fact, ask) for fact in rule.opens), rule.contested, told)
+    return SiteFinding(spread, statements, tuple((fact, ask) for fact in rule.opens), rule.contested, told, rule.told_by)
 
 
 def _general(code: str, rule: SiteRule) -> bool:
@@ -106,15 +120,22 @@ def _rule(finding: Finding, rules: Rules) -> SiteRule | None:
     rule = clear[0] if clear else found[0] if found else None
     if rule is None:
         return None
-    placed = next((r for site in finding.sites for pair in codes(site) if (r := rules.structure(*pair))), None)
+    placed = structure(finding, rules)
     if rule in rules.sites.direct:
         return _grown_into(rule, placed)
     coarse = rule.site in _VAGUE or not any(system == SNOMED and rules.site(system, code) for system, code in pairs)
-    if placed is None or placed.site in (_NOWHERE if rule.site in _NOWHERE else _VAGUE):
+    if placed is None or placed.site in _no_finer(rule):
         return rule
-    if coarse and (rule.site in _VAGUE or placed.site_class == rule.site_class):
+    if placed.site == rule.site or (coarse and (rule.site in _VAGUE or placed.site_class == rule.site_class)):
         return placed
     return rule
+
+
+def _no_finer(rule: SiteRule) -> frozenset[str]:
+    """The places that tell no more than the site of a rule."""
+    if rule.site in _NOWHERE:
+        return _NOWHERE
+    return _VAGUE - {"node-abdominal"} if rule.site in _VAGUE else _VAGUE
 
 
 def _grown_into(rule: SiteRule, placed: SiteRule | None) -> SiteRule:
