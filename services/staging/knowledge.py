@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.staging import schema
-from shared.fhir.codes import ICD_10, ICD_O_3, LOINC, NCIT, SNOMED, by_prefix
-from shared.fhir.outcome import KnowledgeError
+from shared.fhir.codes import ICD_10, ICD_O_3, LOINC, NCIT, SNOMED, by_prefix, codes
+from shared.fhir.outcome import KnowledgeError, Refused
 from shared.knowledge.loader import digest, load
 from shared.knowledge.table import Reader, Table
+from shared.oncology.record import Concept
 from shared.oncology.stage import Knowledge
 
 RULES = Path(__file__).parent / "rules"
@@ -51,6 +52,13 @@ class Rules:
         )
         self.methods = {(SNOMED, code): "r" for code in o.imaging} | {(SNOMED, code): "p" for code in o.pathology}
 
+    def meaning(self, concept: Concept) -> Meaning | None:
+        """What an Observation.code asks, by the first of its codings that we know."""
+        for pair in codes(concept):
+            if (found := self.meanings.get(pair)) is not None:
+                return found
+        return None
+
     def site(self, system: str, code: str) -> schema.SiteRule | None:
         """The site that a secondary disorder names."""
         if system == ICD_10:
@@ -67,18 +75,36 @@ class Rules:
             return found  # type: ignore[no-any-return]
         return self.site_structures.get((system, code))
 
+    def disputed(self, what: str, key: str) -> str:
+        """What the sources disagree on, in words: both readings, each with its source, and the one that is taken."""
+        told = self.sites.contested[key]
+        one, other = (
+            f"{r.says} ({self.works[r.reference.work].short}, {r.reference.at}{'' if r.checked else ', not checked against the source'})"
+            for r in told.readings
+        )
+        return f"Sources disagree on {what}: {one}; or {other}. {told.taken}"
+
+    def oligometastasis(self, name: str | None) -> schema.OligometastaticRule:
+        """The definition of few metastases of this name, or the default. Raises Refused where there is none."""
+        known = self.sites.oligometastatic
+        if name is not None and name not in known:
+            raise Refused(f"There is no definition of oligometastasis named {name[:40]!r}: give one of {', '.join(known)}.")
+        return known[name] if name is not None else next(iter(known.values()))
+
     def works_cited(self) -> set[str]:
-        return {row.reference.work for reader in self.tables.values() for row in reader.table.rows} | {self.sites.oligometastatic.reference}
+        disputed = {reading.reference.work for told in self.sites.contested.values() for reading in told.readings}
+        rows = {row.reference.work for reader in self.tables.values() for row in reader.table.rows}
+        return rows | disputed | {rule.reference for rule in self.sites.oligometastatic.values()}
 
     def _meanings(self) -> dict[tuple[str, str], Meaning]:
         o, found = self.observations, {}
         for name, rule in self.facts.items():
             if rule.code:
                 found[(o.extent_system, name.replace("_", "-"))] = Meaning("extent", name)
-        for axis, codes in self.tnm.axes.items():
+        for axis, listed in self.tnm.axes.items():
             for system, by_prefix_letter in ((SNOMED, "snomed"), (LOINC, "loinc")):
                 for suffix, prefix in (("", None), ("_c", "c"), ("_p", "p")):
-                    for code in getattr(codes, by_prefix_letter + suffix):
+                    for code in getattr(listed, by_prefix_letter + suffix):
                         found[(system, code)] = Meaning(axis, prefix)
         for code in o.size:
             found[(LOINC, code)] = Meaning("extent", "tumour_size")
@@ -86,6 +112,8 @@ class Rules:
             found[(SNOMED, code)] = Meaning("figo")
         for code, edition in self.recorded.ncit.items():
             found[(NCIT, code)] = Meaning("figo", edition)
+        for code in self.recorded.tnm_group_codes:
+            found[(LOINC if "-" in code else SNOMED, code)] = Meaning("figo")
         for code in self.primary.histology_observations.loinc:
             found[(LOINC, code)] = Meaning("histology")
         found[(LOINC, o.disease_status)] = Meaning("status")
@@ -126,9 +154,13 @@ class Rules:
             if rule.code is bool(rule.supplied_by) or any(by not in self.facts or not self.facts[by].code for by in rule.supplied_by):
                 raise KnowledgeError(f"`{name}` has either a code or facts with a code that supply it.", file="facts.yaml")
         for site in (*self.sites.sites, *self.sites.direct, *self.sites.separate, *self.sites.regions):
-            for name in (*site.opens, *([site.holds] if site.holds else [])):
+            for name in (*site.opens, *site.told_by, *([site.holds] if site.holds else [])):
                 if name not in self.facts:
                     raise KnowledgeError(f"The site {site.site} names `{name}`, which no fact is named.", file="metastatic-sites.yaml")
+            if site.contested is not None and site.contested not in self.sites.contested:
+                raise KnowledgeError(
+                    f"The site {site.site} is `{site.contested}`, which no dispute is named.", file="metastatic-sites.yaml"
+                )
         for work in self.works_cited():
             if work not in self.works:
                 raise KnowledgeError(f"The work `{work}` is cited and not listed in references.yaml.", file="references.yaml")

@@ -6,9 +6,9 @@ be; the facts that leave it unknown are what is missing. Silence is unknown, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -76,6 +76,14 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"eve
         own = tuple(name for name in (self.fact, self.unless) if name)
         return own + inner + (self.negated.facts() if self.negated else ())
 
+    def limits(self) -> Iterator[tuple[str, Decimal]]:
+        """The limits that the condition draws through lengths, each with its fact."""
+        limit = self.at_most if self.at_most is not None else self.more_than
+        if self.fact is not None and limit is not None:
+            yield self.fact, limit
+        for part in (*self.every, *self.some, *((self.negated,) if self.negated else ())):
+            yield from part.limits()
+
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One row: the answer it gives, its condition, and the work it stands in. A parent speaks where its children are open."""
@@ -91,10 +99,14 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Review(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who has looked at a knowledge file, when, and when it is due again (ISO dates)."""
 
-    state: str
+    state: Literal["draft", "reviewed"]
     by: tuple[str, ...]
     on: str | None
     next: str
+
+    def __post_init__(self) -> None:
+        if self.state == "reviewed" and (len(self.by) < 2 or self.on is None):
+            raise ValueError("a reviewed file names two reviewers and a date")
 
 
 class InForce(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from"}):
@@ -127,22 +139,51 @@ class Reading(NamedTuple):
 
 
 class Reader:
-    """A table made ready for reading many records."""
+    """A table made ready for reading many records.
+
+    `stages` are the answers of the rows in their order, `facts` what the rows read, by name, `bounds` the limits that they draw through
+    lengths. `known` is for whoever reads with it: what the same state of the facts came to before.
+    """
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self._rows = [(row, _judge(row.when)) for row in table.rows]
+        self.stages = tuple(row.stage for row in table.rows)
+        self._readers: dict[str, set[int]] = {}
+        limits: dict[str, set[Decimal]] = {}
+        for place, row in enumerate(table.rows):
+            for name in row.when.facts():
+                self._readers.setdefault(name, set()).add(place)
+            for name, limit in row.when.limits():
+                limits.setdefault(name, set()).add(limit)
+        self.facts = tuple(sorted(self._readers))
+        self.bounds = {name: tuple(sorted(found)) for name, found in limits.items()}
+        self.known: dict[Hashable, Any] = {}
 
     def read(self, facts: Facts) -> Reading:
         """The row that holds under the facts, and the rows above it that nobody can exclude."""
+        return self.reading(judge(facts) for _, judge in self._rows)
+
+    def reading(self, verdicts: Iterable[Verdict], floor: str | None = None) -> Reading:
+        """The same from the verdicts of the rows. Where no row holds, only rows above the stage `floor` are open."""
         opened: list[Row] = []
-        for row, judge in self._rows:
-            verdict = judge(facts)
+        for (row, _), verdict in zip(self._rows, verdicts, strict=False):
             if verdict is HOLDS:
                 return Reading(row, opened)
             if verdict is UNKNOWN:
                 opened.append(row)
-        return Reading(None, opened)
+        if floor is None:
+            return Reading(None, opened)
+        return Reading(None, [row for row in opened if self.stages.index(row.stage) < self.stages.index(floor)])
+
+    def verdicts(self, facts: Facts, changed: Iterable[str] | None = None, before: Sequence[Verdict] = ()) -> list[Verdict]:
+        """The verdict of every row, from the most advanced; from those `before` where only some facts have changed since."""
+        if changed is None:
+            return [judge(facts) for _, judge in self._rows]
+        found = list(before)
+        for place in {place for name in changed for place in self._readers.get(name, ())}:
+            found[place] = self._rows[place][1](facts)
+        return found
 
 
 def judge(when: When, facts: Facts) -> Verdict:

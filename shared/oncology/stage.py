@@ -32,12 +32,18 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Because(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a row of the table holds: the rule, its words, its facts and their sources, and the work it comes from."""
+    """Why a row of the table holds: the rule, its words, its facts and their sources, and the work it comes from.
+
+    `findings` are the facts in plain words, in the same order. `versions` are the versions of the sources (meta.versionId), left out
+    where the server told none.
+    """
 
     rule: str
     says: str
     facts: tuple[str, ...]
+    findings: tuple[str, ...] = ()
     sources: tuple[str, ...]
+    versions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     reference: str
     place: str | None = None
     checked: bool = True

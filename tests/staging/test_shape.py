@@ -22,7 +22,7 @@ MEMBERS = {
     "primary": {"condition", "site", "histology", "applies", "why_not"},
     "window": {"from", "to", "ends_with"},
     "editions.*": {"stage", "suffix", "label", "could_be", "because", "missing"},
-    "editions.*.because": {"rule", "says", "facts", "sources", "reference", "place", "checked"},
+    "editions.*.because": {"rule", "says", "facts", "findings", "sources", "reference", "place", "checked"},
     "editions.*.missing": {"fact", "ask"},
     "tnm": {"t", "n", "m"},
     "metastases": {"site", "class", "lesions", "certainty", "in_window", "sources"},
