@@ -1,27 +1,21 @@
-"""What a person is to look at, as FHIR: a DetectedIssue for a conflict or a contraindication, a Task where nothing can be chosen."""
+"""What a person is to look at beside the stage, as FHIR: a DetectedIssue for a contraindication, a Task where nothing can be chosen."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from shared.fhir.stage_observation import FIGARO
+from shared.fhir.detected_issue import detected_issue
 from shared.oncology.recommendation import Candidate, Recommendation
-from shared.oncology.record import Issue
 from shared.oncology.stage import Staging
 
 Json = dict[str, Any]
-CONFLICTS = ("stage-conflict", "extent-conflict")
 
 
-def conflict(issue: Issue, stage: str) -> Json:
-    """Findings, or a recorded stage, that contradict the derived one; `stage` is the reference of the derived stage."""
-    return _issue(issue.code, issue.text, "moderate", [*issue.sources, stage], list(issue.sources))
-
-
-def block(candidate: Candidate, requests: list[str]) -> Json:
+def block(patient: str, candidate: Candidate, requests: list[str]) -> Json:
     """What rules a candidate out, implicating its requests."""
     text = f"{candidate.title}: " + "; ".join(b.says for b in candidate.blocks)
-    return _issue("contraindication", text, "high", requests, sorted({s for b in candidate.blocks for s in b.sources}))
+    evidence = sorted({source for b in candidate.blocks for source in b.sources})
+    return detected_issue("contraindication", text, "high", patient, requests, evidence)
 
 
 def review(staging: Staging, recommendation: Recommendation, why: str) -> Json:
@@ -39,17 +33,3 @@ def review(staging: Staging, recommendation: Recommendation, why: str) -> Json:
         "description": " ".join(words),
         "for": {"reference": staging.patient},
     }
-
-
-def _issue(code: str, text: str, severity: str, implicated: list[str], evidence: list[str]) -> Json:
-    resource: Json = {
-        "resourceType": "DetectedIssue",
-        "status": "preliminary",
-        "code": {"coding": [{"system": f"{FIGARO}/CodeSystem/issue", "code": code}], "text": code.replace("-", " ")},
-        "severity": severity,
-        "implicated": [{"reference": reference} for reference in implicated],
-        "detail": text,
-    }
-    if evidence:
-        resource["evidence"] = [{"detail": [{"reference": s} for s in evidence]}]
-    return resource

@@ -14,8 +14,10 @@ from services.recommend import attention
 from services.recommend.decision import DECISION, Answer, decision, proposes, sources
 from services.recommend.narrative import narrative, nothing_eligible
 from services.recommend.options import Drug, action, options
+from shared.fhir.assertion import AIAST, FIGARO, reference
 from shared.fhir.codes import SNOMED
-from shared.fhir.stage_observation import AIAST, FIGARO, stage_observation
+from shared.fhir.derived import Derived, derive
+from shared.fhir.r4 import references
 from shared.oncology.recommendation import Candidate
 
 Json = dict[str, Any]
@@ -69,17 +71,17 @@ class _Writer:
     def propose(self, replaces: tuple[Replaced, ...]) -> None:
         device = self._device()
         candidates = self.recommendation.candidates
-        stages = [self._stage(edition) for edition in self.staging.editions]
+        derived = derive(self.record, self.staging, self._add, at=self.at, author=device)
         requests = {c.regimen: self._requests(c) for c in candidates}
-        issues = self._issues(candidates, requests, stages[0], device)
+        blocks = self._blocks(candidates, requests, device)
         tasks = []
         if why := nothing_eligible(self.recommendation):
             task = attention.review(self.staging, self.recommendation, why)
             tasks.append(self._add("task", "", {**task, "authoredOn": self.at, "requester": {"reference": device}}))
-        group = self._group(requests, stages[0], device) if requests else None
-        plan = self._plan(stages[0], issues, group, device, replaces)
-        written = [plan, *([group] if group else []), *stages, *issues, *tasks]
-        self._provenance([*written, *(reference for found in requests.values() for _, reference in found)], device)
+        group = self._group(requests, derived.stages["figo-2018"], device) if requests else None
+        plan = self._plan(derived, blocks, group, device, replaces)
+        written = [plan, *([group] if group else []), *derived.all, *blocks, *tasks]
+        self._provenance([*written, *(url for found in requests.values() for _, url in found)], device)
 
     def withdraw(self, earlier: Replaced) -> None:
         """An untouched draft of ours is withdrawn in the same transaction, and only at the version that was looked at."""
@@ -115,9 +117,6 @@ class _Writer:
         }
         return self._add("device", "", resource, value=f"figaro-{self.software}")
 
-    def _stage(self, edition: str) -> str:
-        return self._add("stage", edition, stage_observation(self.record, self.staging, edition, issued=self.at))
-
     def _requests(self, candidate: Candidate) -> list[tuple[str, str]]:
         found = []
         group = {"system": f"{FIGARO}/sid/regimen", "value": f"{self.written_as}-{candidate.regimen}"}
@@ -127,17 +126,10 @@ class _Writer:
             found.append((option.title, self._add("request", f"{candidate.regimen}|{option.key}", resource)))
         return found
 
-    def _issues(self, candidates: tuple[Candidate, ...], requests: dict[str, list[tuple[str, str]]], stage: str, device: str) -> list[str]:
-        about = [i for i in self.staging.issues if i.code in attention.CONFLICTS]
-        found = {f"conflict|{number}": attention.conflict(issue, stage) for number, issue in enumerate(about)}
-        blocked = [c for c in candidates if c.blocks]
-        found |= {f"block|{c.regimen}": attention.block(c, [r for _, r in requests[c.regimen]]) for c in blocked}
-        known = {
-            "patient": {"reference": self.staging.patient},
-            "identifiedDateTime": self.at,
-            "author": {"reference": device},
-        }
-        return [self._add("issue", key, {**issue, **known}) for key, issue in found.items()]
+    def _blocks(self, candidates: tuple[Candidate, ...], requests: dict[str, list[tuple[str, str]]], device: str) -> list[str]:
+        known = {"identifiedDateTime": self.at, "author": {"reference": device}}
+        found = {c.regimen: attention.block(self.staging.patient, c, [r for _, r in requests[c.regimen]]) for c in candidates if c.blocks}
+        return [self._add("issue", f"block|{regimen}", {**issue, **known}) for regimen, issue in found.items()]
 
     def _group(self, requests: dict[str, list[tuple[str, str]]], stage: str, device: str) -> str:
         none = nothing_eligible(self.recommendation)
@@ -169,10 +161,11 @@ class _Writer:
     def _conditions(self) -> list[Json]:
         secondary = [s for m in self.staging.metastases for s in m.sources if s.startswith("Condition/")]
         primary = [self.staging.primary.condition] if self.staging.primary.condition else []
-        return [{"reference": reference} for reference in dict.fromkeys([*primary, *sorted(secondary)])]
+        return [reference(source) for source in dict.fromkeys([*primary, *sorted(secondary)])]
 
-    def _plan(self, stage: str, issues: list[str], group: str | None, device: str, replaces: tuple[Replaced, ...]) -> str:
-        information = [stage, *(s for s in self.sources if s.startswith("Observation/")), *issues]
+    def _plan(self, derived: Derived, blocks: list[str], group: str | None, device: str, replaces: tuple[Replaced, ...]) -> str:
+        measured = [s for s in self.sources if s.startswith("Observation/")]
+        information = [derived.stages["figo-2018"], *derived.sites, *measured, *derived.issues, *blocks]
         knowledge = f"staging {self.staging.knowledge.edition} ({self.staging.knowledge.digest}), "
         knowledge += f"regimens {self.recommendation.knowledge.edition} ({self.recommendation.knowledge.digest})"
         resource: Json = {
@@ -194,7 +187,7 @@ class _Writer:
             "contributor": [{"reference": device}],
             "addresses": self._conditions(),
             "supportingInfo": [{"reference": reference} for reference in information],
-            "note": [{"authorReference": {"reference": device}, "time": self.at, "text": f"Decision {self.decision}; {knowledge}."}],
+            "note": [{"time": self.at, "text": f"Decision {self.decision}; {knowledge}."}],
         }
         if group:
             title = {"url": "http://hl7.org/fhir/StructureDefinition/careplan-activity-title", "valueString": "Treatment options"}
@@ -207,7 +200,8 @@ class _Writer:
 
     def _provenance(self, targets: list[str], device: str) -> None:
         versions = {f.source: f.version for f in self.record.findings}
-        entities = [f"{s}/_history/{versions[s]}" if versions.get(s) else s for s in self.sources]
+        read = {*self.sources, *(r for entry in self.entries for r in references(entry["resource"]) if r in versions)}
+        entities = [f"{s}/_history/{versions[s]}" if versions.get(s) else s for s in sorted(read)]
         name = f"figaro-{self.written_as}"
         participant = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
         resource: Json = {
@@ -220,6 +214,6 @@ class _Writer:
             "agent": [{"type": {"coding": [{"system": participant, "code": "assembler"}]}, "who": {"reference": device}}],
         }
         if entities:
-            resource["entity"] = [{"role": "source", "what": {"reference": reference}} for reference in entities]
+            resource["entity"] = [{"role": "source", "what": reference(source)} for source in entities]
         url = f"urn:uuid:{uuid5(NAMESPACE_URL, f'{FIGARO}/Provenance/{name}')}"
         self.entries.append({"fullUrl": url, "resource": resource, "request": {"method": "PUT", "url": f"Provenance/{name}"}})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from shared.fhir.stage_observation import FIGARO
+from shared.fhir.assertion import FIGARO
 from shared.oncology.recommendation import Recommendation
 from shared.oncology.record import Record, encode
 from shared.oncology.stage import Staging

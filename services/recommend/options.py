@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from shared.fhir.assertion import FIGARO
 from shared.fhir.codes import ATC, RXNORM, SNOMED
-from shared.fhir.stage_observation import FIGARO
-from shared.oncology.recommendation import Candidate, DoseAmount, EvidenceFigure, Radiotherapy
+from shared.oncology.recommendation import REFERENCE_ONLY, Candidate, DoseAmount, EvidenceFigure, Radiotherapy
 from shared.oncology.stage import Staging
 
 Json = dict[str, Any]
@@ -20,7 +20,6 @@ _BASES = {"mg/m2": "301898006", "mg/kg": "363804004"}
 _FIXED = "1157245009"
 _MODALITIES = {"external-beam": "1156506007", "nodal-boost": "1156506007", "palliative": "1156506007", "brachytherapy": "394902000"}
 UNCHECKED = "not checked against the source"
-REFERENCE_ONLY = "reference dose, not an order"
 
 
 class Drug(NamedTuple):
@@ -119,8 +118,9 @@ def sentence(figure: EvidenceFigure) -> str | None:
 
 def dose_words(dose: DoseAmount, *, amount: bool = True) -> str:
     """The dose rule with its days, and with `amount` what it comes to for this patient, where that could be computed."""
-    days = f", day {', '.join(map(str, dose.day))}" if dose.day else ""
-    cycle = f", every {dose.cycle_days} days" if dose.cycle_days else ""
+    daily = dose.cycle_days == 1
+    days = f", day {', '.join(map(str, dose.day))}" if dose.day and not daily else ""
+    cycle = f", every {dose.cycle_days} days" if dose.cycle_days and not daily else ""
     comes_to = f"; {dose.amount:g} {dose.unit} for this patient" if amount and dose.amount is not None else ""
     mark = "" if dose.checked else f"; {UNCHECKED}"
     return f"{dose.rule}{days}{cycle}{comes_to} ({REFERENCE_ONLY}{mark})"

@@ -8,11 +8,11 @@ import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from services.staging.knowledge import Rules, rules
+from services.staging.operation import gives_json, input_bundle, takes_json
 from services.staging.settings import StagingSettings
 from services.staging.stage import stage
-from shared.fhir.outcome import Refused
+from shared.fhir.derived import collection
 from shared.fhir.reader import read_bundle
-from shared.fhir.stage_observation import stage_observation
 from shared.oncology.record import Record, encode
 from shared.service.app import create_app, each_line
 from shared.service.rim import FHIR_JSON
@@ -21,16 +21,22 @@ NDJSON = "application/x-ndjson"
 _RECORD = msgspec.json.Decoder(Record)
 
 
-def create(_settings: StagingSettings) -> FastAPI:
-    """The service with its rules read; raises KnowledgeError where a rule file is refused."""
-    return create_app("Figaro staging", routers=[_routes(rules())])
+def create(settings: StagingSettings) -> FastAPI:
+    """The service with its rules read; raises KnowledgeError where a rule file is refused, Refused for a definition that is none."""
+    known = rules()
+    known.oligometastasis(settings.oligometastasis)
+    return create_app("Figaro staging", routers=[_routes(known, settings.oligometastasis)])
 
 
-def _routes(known: Rules) -> APIRouter:
+def _routes(known: Rules, few: str) -> APIRouter:
     router = APIRouter(tags=["staging"])
 
     def answer(body: bytes) -> bytes:
-        return encode(stage(_RECORD.decode(body), known))
+        return encode(stage(_RECORD.decode(body), known, few))
+
+    def derived(body: bytes) -> bytes:
+        record = read_bundle(input_bundle(body))
+        return msgspec.json.encode(collection(record, stage(record, known, few)))
 
     @router.post("/stage")
     async def stage_record(request: Request) -> Response:
@@ -42,14 +48,14 @@ def _routes(known: Rules) -> APIRouter:
 
     @router.post("/fhir/$stage")
     async def stage_bundle(request: Request) -> Response:
-        """A FHIR Bundle of one patient in, a Bundle of the derived stage Observations out (one an edition)."""
-        record = await asyncio.to_thread(read_bundle, await request.body())
-        staging = stage(record, known)
-        if not staging.primary.applies:
-            raise Refused(f"No stage is derived: {staging.primary.why_not}.", code="business-rule")
-        observations = [stage_observation(record, staging, edition) for edition in staging.editions]
-        bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": o} for o in observations]}
-        return Response(msgspec.json.encode(bundle), media_type=FHIR_JSON)
+        """A FHIR Bundle of one patient in, bare or as the one parameter of Parameters; a Bundle of what is derived from it out.
+
+        The stage of each edition with its T, N and M, the sites of spread, and a DetectedIssue for what is to be looked at: also where
+        FIGO does not apply, which is an answer and no error. Everything is preliminary, and labelled as asserted by a machine.
+        """
+        takes_json(request.headers.get("content-type"))
+        gives_json(request.headers.get("accept"), request.query_params.get("_format"))
+        return Response(await asyncio.to_thread(derived, await request.body()), media_type=FHIR_JSON)
 
     @router.get("/editions")
     async def editions() -> dict[str, object]:

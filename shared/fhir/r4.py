@@ -53,8 +53,18 @@ _TARGETS: dict[tuple[str, str], set[str]] = {
     ("Observation", "focus"): {"Condition"},
     ("Observation", "derivedFrom"): {"Observation"},
     ("Observation", "hasMember"): {"Observation"},
+    ("Observation", "performer"): {"Practitioner", "PractitionerRole", "Organization", "CareTeam", "Patient", "RelatedPerson"},
     ("DetectedIssue", "patient"): {"Patient"},
     ("DetectedIssue", "author"): {"Device"},
+}
+# What mCODE 4.0.0, and US Core below it, require of the profiles that we claim; one of them, where several stand together.
+_MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition/"
+_STATED = (("category",), ("subject",), ("code",), ("valueCodeableConcept", "dataAbsentReason", "component", "hasMember"))
+_PROFILED: dict[str, tuple[tuple[str, ...], ...]] = {
+    f"{_MCODE}mcode-cancer-stage": _STATED,
+    f"{_MCODE}mcode-tnm-primary-tumor-category": (*_STATED, ("method",)),
+    f"{_MCODE}mcode-tnm-regional-nodes-category": (*_STATED, ("method",)),
+    f"{_MCODE}mcode-tnm-distant-metastases-category": (*_STATED, ("method",)),
 }
 
 
@@ -98,28 +108,39 @@ def _unbound(resource: Json) -> Iterator[str]:
 
 
 def _targets(resource: Json, types: dict[str, str], given: Collection[str]) -> Iterator[str]:
-    for reference in _references(resource):
+    for reference in references(resource):
         if reference.startswith("urn:") and reference not in types and reference not in given:
             yield f"{reference} is not in the transaction"
+    for element, value, allowed in _aimed(resource):
+        if "reference" not in value:
+            continue  # named only: an input without an address
+        reference = value["reference"]
+        target = types.get(reference) or reference.split("/_history/")[0].rpartition("/")[0].rpartition("/")[2]
+        if target not in allowed and reference not in given:
+            yield f"{element} may not refer to a {target}"
+
+
+def _aimed(resource: Json) -> Iterator[tuple[str, Json, set[str]]]:
+    """The references whose targets we know: the element, the reference, the types it may lead to."""
     for (kind, element), allowed in _TARGETS.items():
         if kind == resource["resourceType"] and element in resource:
             values = resource[element] if isinstance(resource[element], list) else [resource[element]]
-            for value in values:
-                reference = value["reference"]
-                target = types.get(reference) or reference.split("/_history/")[0].rpartition("/")[0].rpartition("/")[2]
-                if target not in allowed and reference not in given:
-                    yield f"{element} may not refer to a {target}"
+            yield from ((element, value, allowed) for value in values)
+    for note in resource.get("note", ()):
+        if "authorReference" in note:
+            yield "note.author", note["authorReference"], {"Practitioner", "Patient", "RelatedPerson", "Organization"}
 
 
-def _references(value: Any) -> Iterable[str]:
+def references(value: Any) -> Iterable[str]:
+    """Every reference in a resource, in its order."""
     if isinstance(value, dict):
         if isinstance(value.get("reference"), str):
             yield value["reference"]
         for inner in value.values():
-            yield from _references(inner)
+            yield from references(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _references(inner)
+            yield from references(inner)
 
 
 def _invariants(resource: Json) -> Iterator[str]:
@@ -130,6 +151,18 @@ def _invariants(resource: Json) -> Iterator[str]:
         yield "rqg-1: an action has a resource or actions, not both"
     if kind == "Observation" and "dataAbsentReason" in resource and any(key.startswith("value") for key in resource):
         yield "obs-6: a dataAbsentReason stands only where there is no value"
+    if kind == "Observation" and any(key.startswith("value") for key in resource):
+        own = _codings(resource)
+        if any(own & _codings(component) for component in resource.get("component", ())):
+            yield "obs-7: a component does not repeat the code of an observation with a value"
+    for profile in resource.get("meta", {}).get("profile", ()):
+        for wanted in _PROFILED.get(profile, ()):
+            if not any(resource.get(element) for element in wanted):
+                yield f"{profile.rpartition('/')[2]}: {' or '.join(wanted)} is required"
+
+
+def _codings(element: Json) -> set[tuple[str | None, str | None]]:
+    return {(coding.get("system"), coding.get("code")) for coding in element.get("code", {}).get("coding", ())}
 
 
 def _actions(node: Json) -> Iterator[Json]:

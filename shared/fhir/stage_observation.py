@@ -5,44 +5,28 @@ Used where recommend writes a CarePlan and where staging answers `$stage`. Sourc
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
+from shared.fhir.assertion import FIGARO, Json, observation
 from shared.fhir.codes import FIGO_CODES, NCIT, SNOMED
 from shared.oncology.record import Record
 from shared.oncology.stage import EditionStage, Staging
 
-Json = dict[str, Any]
-FIGARO = "https://figaro.example/fhir"
-AIAST = {
-    "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
-    "code": "AIAST",
-    "display": "Artificial Intelligence asserted",
-}
 _EDITIONS = {"figo-2018": ("C186617", "FIGO 2018"), "figo-2009": ("C186618", "FIGO 2009")}
 _NATURE = {"r": ("260998006", "r (imaging)"), "p": ("261023001", "p (pathology)")}
-_EXTENSION = "http://hl7.org/fhir/StructureDefinition/workflow-"
+_INSTANTIATES = "http://hl7.org/fhir/StructureDefinition/workflow-instantiatesCanonical"
 
 
-def stage_observation(record: Record, staging: Staging, edition: str, *, issued: str | None = None) -> Json:
-    """The derived stage of one edition, without identifier. It is effective on the day of the newest evidence; `issued` is an instant."""
+def stage_observation(record: Record, staging: Staging, edition: str, *, members: Sequence[Json] = (), issued: str | None = None) -> Json:
+    """The derived stage of one edition, without identifier. `members` refer to its T, N and M; `issued` is an instant."""
     derived = staging.editions[edition]
     code, title = _EDITIONS[edition]
-    sources = sorted({source for b in derived.because for source in b.sources})
-    observations = [s for s in sources if s.startswith("Observation/")]
-    others = [s for s in sources if not s.startswith("Observation/")]
-    extensions: list[Json] = [
-        {
-            "url": _EXTENSION + "instantiatesCanonical",
-            "valueCanonical": f"{FIGARO}/Library/{edition}-cervix|{staging.knowledge.edition}",
-        },
-        *({"url": _EXTENSION + "supportingInfo", "valueReference": {"reference": s}} for s in others),
-    ]
-    observation: Json = {
-        "resourceType": "Observation",
-        "meta": {"profile": ["http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-cancer-stage"], "security": [AIAST]},
-        "extension": extensions,
-        "status": "preliminary",
-        "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "exam"}]}],
+    sources = {source for b in derived.because for source in b.sources}
+    common = observation(record, staging.primary.condition, sources, profile="mcode-cancer-stage", issued=issued)
+    rules = {"url": _INSTANTIATES, "valueCanonical": f"{FIGARO}/Library/{edition}-cervix|{staging.knowledge.edition}"}
+    resource: Json = {
+        **common,
+        "extension": [rules, *common.get("extension", ())],
         "code": {
             "coding": [
                 {"system": SNOMED, "code": "385361009"},
@@ -50,20 +34,13 @@ def stage_observation(record: Record, staging: Staging, edition: str, *, issued:
                 {"system": NCIT, "code": code, "display": f"{title} Stage"},
             ]
         },
-        "subject": {"reference": staging.patient},
         "method": {"coding": [{"system": SNOMED, "code": "106250008"}], "text": title},
         "note": [{"text": note(staging, edition)}],
         **_value(derived),
     }
-    if staging.primary.condition:
-        observation["focus"] = [{"reference": staging.primary.condition}]
-    if effective := max((f.when or f.recorded or "" for f in record.findings if f.source in sources), default=""):
-        observation["effectiveDateTime"] = effective
-    if issued:
-        observation["issued"] = issued
-    if observations:
-        observation["derivedFrom"] = [{"reference": s} for s in observations]
-    return observation
+    if members:
+        resource["hasMember"] = list(members)
+    return resource
 
 
 def note(staging: Staging, edition: str) -> str:

@@ -89,7 +89,7 @@ async def test_what_is_no_record_is_refused_as_an_outcome(http: aiohttp.ClientSe
 
 async def test_a_bundle_in_gives_the_derived_stages_as_valid_observations(http: aiohttp.ClientSession, staging: str) -> None:
     status, kind, body = await post(http, f"{staging}/fhir/$stage", synthetic.raw("iiic1r-small-tumour"))
-    observations = [entry["resource"] for entry in json.loads(body)["entry"]]
+    observations = [entry["resource"] for entry in json.loads(body)["entry"] if "mcode-cancer-stage" in str(entry["resource"]["meta"])]
     assert (status, kind) == (200, FHIR)
     assert [o["method"]["text"] for o in observations] == ["FIGO 2018", "FIGO 2009"]
     assert observations[0]["valueCodeableConcept"]["text"] == "IIIC1r"
@@ -97,10 +97,56 @@ async def test_a_bundle_in_gives_the_derived_stages_as_valid_observations(http: 
     assert [complaints(json.dumps(o).encode()) for o in observations] == [[], []]
 
 
-async def test_no_stage_is_derived_outside_the_scope(http: aiohttp.ClientSession, staging: str) -> None:
+async def test_the_operation_takes_the_bundle_as_a_parameter_too_and_gives_the_same_bytes(
+    http: aiohttp.ClientSession, staging: str
+) -> None:
+    bundle = synthetic.bundle("ivb-cps-10")
+    parameters = {"resourceType": "Parameters", "parameter": [{"name": "record", "resource": bundle}]}
+    bare = await post(http, f"{staging}/fhir/$stage", json.dumps(bundle).encode(), headers={"Content-Type": FHIR})
+    wrapped = await post(http, f"{staging}/fhir/$stage", json.dumps(parameters).encode(), headers={"Content-Type": FHIR})
+    assert bare == wrapped
+    assert bare[0] == 200
+
+
+@pytest.mark.parametrize("parameters", [[], [{"name": "record"}], [{"name": "a", "resource": {}}, {"name": "b", "resource": {}}]])
+async def test_parameters_without_exactly_one_resource_are_refused(
+    http: aiohttp.ClientSession, staging: str, parameters: list[dict[str, Any]]
+) -> None:
+    body = json.dumps({"resourceType": "Parameters", "parameter": parameters}).encode()
+    status, kind, said = await post(http, f"{staging}/fhir/$stage", body)
+    assert (status, kind) == (422, FHIR)
+    assert b"Bundle of one patient" in said
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "wanted"),
+    [
+        ({"Content-Type": "application/fhir+json; fhirVersion=4.0"}, "", 200),
+        ({"Content-Type": "application/json; charset=utf-8"}, "", 200),
+        ({"Content-Type": "application/fhir+xml"}, "", 415),
+        ({"Content-Type": "text/xml"}, "", 415),
+        ({"Content-Type": "application/x-ndjson"}, "", 415),
+        ({"Accept": "application/fhir+xml"}, "", 406),
+        ({"Accept": "application/fhir+xml, application/fhir+json;q=0.5"}, "", 200),
+        ({"Accept": "application/fhir+xml"}, "?_format=json", 200),
+        ({}, "?_format=application/fhir+json", 200),
+        ({}, "?_format=xml", 406),
+    ],
+)
+async def test_the_operation_speaks_json_and_says_so_to_who_speaks_another_format(
+    http: aiohttp.ClientSession, staging: str, headers: dict[str, str], query: str, wanted: int
+) -> None:
+    status, kind, body = await post(http, f"{staging}/fhir/$stage{query}", synthetic.raw("ivb-cps-10"), headers=headers)
+    assert (status, kind) == (wanted, FHIR)
+    assert json.loads(body)["resourceType"] == ("Bundle" if wanted == 200 else "OperationOutcome")
+
+
+async def test_outside_the_scope_the_answer_has_no_stage_and_says_why(http: aiohttp.ClientSession, staging: str) -> None:
     status, _, body = await post(http, f"{staging}/fhir/$stage", synthetic.raw("carcinoma-in-situ"))
-    assert status == 422
-    assert b"in situ" in body
+    said = [entry["resource"] for entry in json.loads(body)["entry"]]
+    assert status == 200
+    assert [(r["resourceType"], r["code"]["text"]) for r in said] == [("DetectedIssue", "outside scope")]
+    assert "in situ" in said[0]["detail"]
 
 
 async def test_the_editions_in_force_are_told(http: aiohttp.ClientSession, staging: str) -> None:

@@ -21,7 +21,7 @@ from shared.fhir.reader import read_resources
 from tests import synthetic
 
 Json = dict[str, Any]
-WRITTEN = ("CarePlan", "RequestGroup", "MedicationRequest", "ServiceRequest", "DetectedIssue")
+WRITTEN = ("CarePlan", "RequestGroup", "MedicationRequest", "ServiceRequest", "DetectedIssue", "Observation")
 
 
 @pytest.fixture
@@ -91,6 +91,22 @@ async def test_writing_the_same_decision_again_writes_nothing_new(chart: Chart) 
     assert await chart.count() == before
 
 
+async def test_stage_categories_and_sites_stand_on_the_server_and_lead_to_each_other_and_to_the_record(chart: Chart) -> None:
+    done = await chart.publish()
+    plan = await chart.read(done.careplan)
+    about = [await chart.read(r["reference"]) for r in plan["supportingInfo"]]
+    ours = [o for o in about if "AIAST" in str(o.get("meta"))]
+    [stage] = [o for o in ours if "mcode-cancer-stage" in str(o["meta"])]
+    sites = [o for o in ours if o["code"]["coding"][0]["code"] == "site-of-spread"]
+    assert stage["valueCodeableConcept"]["text"] == "IVB"
+    assert sites
+    members = [await chart.read(member["reference"]) for member in stage["hasMember"]]
+    assert members
+    for derived in (stage, *sites, *members):
+        for source in derived.get("derivedFrom", ()):
+            assert "AIAST" not in str((await chart.read(source["reference"])).get("meta"))
+
+
 async def test_what_we_wrote_is_no_evidence_for_the_next_answer(chart: Chart) -> None:
     before = (await chart.answer()).staging
     await chart.publish()
@@ -132,9 +148,11 @@ async def test_a_comment_by_a_person_is_a_touch_although_the_plan_is_still_a_dra
 
 async def test_a_patient_outside_the_scope_gets_nothing_written(server: FhirClient) -> None:
     chart = await Chart(server, "carcinoma-in-situ").load()
+    before = await chart.count()
     done = await chart.publish()
     assert done.careplan is None
-    assert sum((await chart.count()).values()) == 0
+    assert await chart.count() == before
+    assert sum(before.values()) == before["Observation"]
 
 
 FISTULA = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "N82.0"}], "text": "Vesicovaginal fistula"}

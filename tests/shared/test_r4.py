@@ -1,0 +1,56 @@
+"""What leaves us is checked for what the models leave open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.fhir.r4 import check, references
+
+Json = dict[str, Any]
+STAGE = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-cancer-stage"
+LUNG = {"coding": [{"system": "http://snomed.info/sct", "code": "94391008"}]}
+PRESENT = {"coding": [{"system": "http://snomed.info/sct", "code": "52101004"}]}
+OBSERVATION: Json = {
+    "resourceType": "Observation",
+    "status": "preliminary",
+    "category": [{"text": "exam"}],
+    "code": LUNG,
+    "subject": {"reference": "Patient/1"},
+    "valueCodeableConcept": PRESENT,
+}
+
+
+def wrong(**elements: Any) -> list[str]:
+    resource = {k: v for k, v in (OBSERVATION | elements).items() if v is not None}
+    return check({"entry": [{"fullUrl": "urn:uuid:1", "resource": resource}]})
+
+
+def test_a_sound_observation_passes() -> None:
+    assert wrong() == []
+    assert wrong(meta={"profile": [STAGE]}) == []
+    assert wrong(subject={"display": "entry 1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("elements", "complaint"),
+    [
+        ({"status": "certain"}, "status is not a code"),
+        ({"subject": {"reference": "Condition/1"}}, "subject may not refer to a Condition"),
+        ({"derivedFrom": [{"reference": "Condition/1"}]}, "derivedFrom may not refer to a Condition"),
+        ({"derivedFrom": [{"reference": "urn:uuid:2"}]}, "urn:uuid:2 is not in the transaction"),
+        ({"note": [{"authorReference": {"reference": "Device/1"}, "text": "…"}]}, "note.author may not refer to a Device"),
+        ({"dataAbsentReason": {"text": "unknown"}}, "obs-6"),
+        ({"component": [{"code": LUNG, "valueBoolean": True}]}, "obs-7"),
+        ({"meta": {"profile": [STAGE]}, "category": None}, "mcode-cancer-stage: category is required"),
+        ({"meta": {"profile": [STAGE.replace("cancer-stage", "tnm-regional-nodes-category")]}}, "method is required"),
+        ({"favouriteColour": "blue"}, "favouriteColour"),
+    ],
+)
+def test_what_r4_or_mcode_forbids_is_named(elements: Json, complaint: str) -> None:
+    assert any(complaint in said for said in wrong(**elements))
+
+
+def test_references_are_found_however_deep() -> None:
+    assert list(references({"a": [{"reference": "A/1"}, {"b": {"reference": "B/2"}}], "reference": "C/3"})) == ["C/3", "A/1", "B/2"]
