@@ -1,6 +1,7 @@
 """The command `figaro`. Data goes to standard output, messages to standard error; bad input is answered in one sentence.
 
-With `services/together.py` the only module that may import more than one service. Heavy libraries are imported where they are used.
+With `knowledge_commands.py` and `together.py` the only module that may import more than one service. Heavy libraries are imported where
+they are used.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from shared.fhir.outcome import FigaroError, KnowledgeError, Refused, Unreadable, to_bytes
+from services.knowledge_commands import knowledge
+from shared.fhir.outcome import FigaroError, Refused, Unreadable, to_bytes
 
 if TYPE_CHECKING:
     from shared.oncology.record import Record
@@ -26,7 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-knowledge = typer.Typer(help="The rules, regimens and citations.", no_args_is_help=True)
 app.add_typer(knowledge, name="knowledge")
 
 UNREADABLE = 2
@@ -67,6 +68,9 @@ def stage(
     file: File,
     as_of: AsOf = None,
     text: Annotated[bool, typer.Option("--text", help="For people instead of JSON.")] = False,
+    oligometastasis: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The definition of few metastases: yin-2019, sabr-comet, nccn-2020, ning-2018 …")
+    ] = None,
     json_errors: JsonErrors = False,
 ) -> None:
     """FHIR in, staging out. Reaches no network."""
@@ -75,12 +79,18 @@ def stage(
     from shared.oncology.record import encode
 
     known = rules()
+    known.oligometastasis(oligometastasis)
     if text:
-        from services.words import staging as in_words
+        from shutil import get_terminal_size
 
-        _answer(file, as_of, lambda record: in_words(derive(record, known)).encode(), json_errors, plain=True)
+        from services.note import WIDTH, note
+
+        width = min(WIDTH, get_terminal_size().columns) if sys.stdout.isatty() else WIDTH
+        _answer(
+            file, as_of, lambda record: note(record, derive(record, known, oligometastasis), known, width).encode(), json_errors, plain=True
+        )
     else:
-        _answer(file, as_of, lambda record: encode(derive(record, known)), json_errors)
+        _answer(file, as_of, lambda record: encode(derive(record, known, oligometastasis)), json_errors)
 
 
 @app.command(epilog="Example: figaro recommend patient.json --region FDA")
@@ -179,53 +189,6 @@ def _day(as_of: str | None) -> str | None:
         return datetime.strptime(as_of, "%Y-%m-%d").date().isoformat()
     except ValueError:
         raise Refused(f"--as-of takes a day as YYYY-MM-DD, not {as_of[:20]!r}.") from None
-
-
-@knowledge.command("check", epilog="Example: figaro knowledge check")
-def check_knowledge() -> None:
-    """Validates every rule, regimen and citation; leaves with 1 on any refusal."""
-    from services.recommend.library import check, load_library
-    from services.staging.knowledge import Rules
-
-    refusals: list[KnowledgeError] = []
-    try:
-        staging = Rules()
-    except KnowledgeError as error:
-        refusals.append(error)
-    refusals += check()
-    for refusal in refusals:
-        sys.stderr.write(f"refused  {refusal}\n")
-    if refusals:
-        raise typer.Exit(1)
-    library = load_library()
-    rows = sum(len(reader.table.rows) for reader in staging.tables.values())
-    unchecked = sum(not row.checked for reader in staging.tables.values() for row in reader.table.rows)
-    figures = [figure for work in library.works.values() for figure in work.figures]
-    typer.echo(f"staging      {len(staging.tables)} editions, {rows} rows ({unchecked} not checked against their source)")
-    typer.echo(f"             edition {staging.knowledge.edition}, digest {staging.knowledge.digest}")
-    typer.echo(f"recommend    {len(library.regimens)} regimens, {len(library.works)} works, {len(figures)} figures")
-    typer.echo(f"             {sum(not f.checked for f in figures)} figures not checked and therefore never shown")
-    typer.echo(f"             edition {library.knowledge.edition}, digest {library.knowledge.digest}")
-    typer.echo(f"review       {library.drafts} files nobody has signed; the next review is due {library.next_review}")
-    typer.echo("No refusal.")
-
-
-@knowledge.command("show", epilog="Example: figaro knowledge show figo-2018")
-def show_knowledge(name: Annotated[str | None, typer.Argument(metavar="[ID]", help="An edition, a regimen or a work.")] = None) -> None:
-    """Shows a table, a regimen or a work as a person would read it; without an id, lists them."""
-    from services.recommend.library import library
-    from services.recommend.text import show
-    from services.staging.knowledge import rules
-    from services.words import table
-
-    known, shelf = rules(), library()
-    if name is None:
-        for title, ids in (("editions", known.tables), ("regimens", shelf.regimens), ("works", shelf.works)):
-            typer.echo(f"{title}\n  " + "\n  ".join(sorted(ids)))
-    elif name in known.tables:
-        typer.echo(table(known.tables[name].table, known.works))
-    else:
-        typer.echo(show(name, shelf))
 
 
 @app.command(epilog="Example: FIGARO_FHIR_BASE=http://127.0.0.1:8080/fhir figaro serve")

@@ -120,7 +120,7 @@ def test_out_of_scope_has_no_candidates_and_a_transaction_without_careplan() -> 
 
 def test_text_is_for_people() -> None:
     done = figaro("stage", "-", "--text", given=synthetic.raw("equivocal-lung-nodules"))
-    assert b"could be" in done.stdout
+    assert b"Could still be IVB" in done.stdout
     assert b"lung" in done.stdout
 
 
@@ -132,9 +132,20 @@ def test_knowledge_check_finds_no_refusal_and_show_reads_like_a_page() -> None:
     assert figaro("knowledge", "check").returncode == 0
     assert b"lower substage" in figaro("knowledge", "show", "figo-2018").stdout
     assert b"cisplatin" in figaro("knowledge", "show", "cisplatin-paclitaxel").stdout.lower()
+    assert figaro("knowledge", "show").stdout.startswith(b"rules of staging\n  staging\n  figo-2018\n")
     unknown = figaro("knowledge", "show", "no-such-thing")
     assert unknown.returncode != 0
     assert b"Traceback" not in unknown.stderr
+
+
+def test_a_table_to_sign_is_one_page_of_html_and_a_regimen_has_none() -> None:
+    page = figaro("knowledge", "show", "staging", "--html")
+    assert page.returncode == 0
+    assert page.stdout.startswith(b"<!doctype html>")
+    assert page.stdout.count(b"Signatures: ") == 7
+    refused = figaro("knowledge", "show", "cisplatin-paclitaxel", "--html")
+    assert refused.returncode == 2
+    assert b"Only rule files of staging have a page to print: staging, figo-2018" in refused.stderr
 
 
 @pytest.mark.parametrize("command", [(), ("stage",), ("recommend",), ("careplan",), ("run",), ("serve",), ("demo",), ("knowledge",)])

@@ -14,14 +14,17 @@ from services.cli import app
 from services.ingest.settings import IngestSettings
 from services.recommend.library import library
 from services.recommend.settings import RecommendSettings
+from services.staging import soundness
 from services.staging.knowledge import rules
 from services.staging.settings import StagingSettings
 from services.staging.stage import stage
 from shared.fhir.reader import read_bundle
 from shared.knowledge.loader import load
+from shared.knowledge.table import Review
 from shared.oncology.record import Finding, Record, encode
 from shared.service.settings import PREFIX, Settings
 from tests.docs.markdown import PAGES, ROOT, anchors, blocks, commands, files, links, name, rows, spans
+from tests.knowledge.planted import planted
 from tests.staging.case import Case, bundle
 
 DOCS = [page for page in PAGES if page.is_relative_to(ROOT / "docs")]
@@ -173,16 +176,45 @@ def test_the_case_that_contributing_shows_comes_out_as_it_says(tmp_path: Path) -
         assert [site.site for site in answer.metastases] == [site.site for site in case.expect.sites]
 
 
+def test_what_is_shown_of_rules_and_cases_stands_in_them() -> None:
+    """Word for word."""
+    page = ROOT / "docs/from-finding-to-stage.md"
+    case = ROOT / "tests/cases/figo-2018/IIIC1/a-node-upstages-a-small-tumour.yaml"
+    files = [case, *sorted((ROOT / "services/staging/rules").glob("*.yaml"))]
+    written = [file.read_text() for file in files]
+    shown = blocks(page, "yaml")
+    assert len(shown) == 5
+    for block in shown:
+        assert any(block.rstrip("\n") in text for text in written), block
+    assert str(case.relative_to(ROOT)) in page.read_text()
+
+
+def test_the_refusal_that_is_shown_is_what_is_said(tmp_path: Path) -> None:
+    (shown,) = blocks(ROOT / "docs/from-finding-to-stage.md", "text")
+    size = "{fact: tumour_size, at_most: 20, unit: mm}"
+    changed = planted(tmp_path, ("figo-2018.yaml", size, size.replace("20", "19")))
+    assert [str(each) for each in soundness.refusals(changed)] == [shown.strip()]
+
+
+def test_the_review_that_is_to_be_entered_is_one(tmp_path: Path) -> None:
+    before, after = blocks(ROOT / "docs/review.md", "yaml")
+    (tmp_path / "after.yaml").write_text(after)
+    assert before in (ROOT / "services/staging/rules/figo-2018.yaml").read_text()
+    assert load(tmp_path / "after.yaml", dict[str, Review])["review"].state == "reviewed"
+
+
 def test_what_the_tutorial_prints_is_what_is_printed() -> None:
-    """The staging of syn-123, word for word."""
+    """The note on syn-123, word for word but for the digest."""
     from examples.resources import collection, key_of
     from examples.synthetic_patients import patients
-    from services.words import staging
+    from services.note import note
 
     page = ROOT / "docs/first-case.md"
     (shown,) = [block for block in blocks(page, "") if block.startswith("Patient/syn-123")]
     (patient,) = [each for each in patients() if key_of(each) == "syn-123"]
-    assert shown == staging(stage(read_bundle(msgspec.json.encode(collection(patient))), rules()))
+    record = read_bundle(msgspec.json.encode(collection(patient)))
+    known = rules()
+    assert shown == note(record, stage(record, known), known).replace(known.knowledge.digest[:8], "…")
 
 
 @pytest.mark.parametrize(("page", "lines"), [("README.md", 120), ("services/staging/README.md", 40), ("services/recommend/README.md", 40)])
