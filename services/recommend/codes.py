@@ -9,18 +9,28 @@ from typing import Annotated
 import msgspec
 
 from services.recommend.regimen import Id, Text
+from services.recommend.units import factor
 from shared.oncology.record import Concept, Finding
 
 Codes = dict[str, tuple[str, ...]]
 
 
 class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A UCUM code that is understood, how it becomes the fact's unit, and the same unit as people print it."""
+    """A UCUM code that is understood, and the same unit as people print it.
+
+    The units library converts it; `times` or `divide` stand where no library can: an amount of substance as a mass, a score, an annotation.
+    """
 
     code: Text
-    times: float = 1
-    divide: float = 1
+    times: float | None = None
+    divide: float | None = None
     printed: tuple[Text, ...] = ()
+
+    def converted(self, value: float, into: str) -> float:
+        """The value in the fact's unit."""
+        if self.times is None and self.divide is None:
+            return value * factor(self.code, into)
+        return value * (self.times or 1) / (self.divide or 1)
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,8 +41,19 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     words: tuple[Text, ...] = ()
 
 
+class Apart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Two values so many times apart within so many days cannot both be right."""
+
+    ratio: float
+    days: int
+
+
 class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A number: its unit, the codes it comes under, the units understood, and the bounds outside which it is not believed."""
+    """A number: its unit, the codes it comes under, the units understood, and the bounds outside which it is not believed.
+
+    `steady`: it does not change within a day, so that two values of one day contradict each other. `in_order`: of one day's values that
+    counts whose code stands first.
+    """
 
     fact: Id
     says: Text
@@ -40,6 +61,9 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     codes: Codes
     units: tuple[Unit, ...]
     plausible: tuple[float, float]
+    steady: bool = False
+    in_order: bool = False
+    apart: Apart | None = None
     answers: tuple[Answer, ...] = ()
     text: Text | None = None
 
@@ -109,12 +133,18 @@ class CodeBook(msgspec.Struct, frozen=True, kw_only=True, dict=True, forbid_unkn
     drugs: tuple[Drug, ...]
     histology: tuple[Histology, ...]
     sites: dict[str, Codes]
+    fusions: dict[str, tuple[Text, ...]]
     derived: tuple[Derived, ...]
     never_words: tuple[Text, ...]
 
     @cached_property
     def _system(self) -> dict[str, str]:
         return {url: name for name, urls in self.systems.items() for url in urls}
+
+    @cached_property
+    def asked(self) -> tuple[Measure | Scale, ...]:
+        """What Observations are read for."""
+        return (*self.measures, *self.scales)
 
     @cached_property
     def units(self) -> dict[str, str | None]:
@@ -138,13 +168,13 @@ class CodeBook(msgspec.Struct, frozen=True, kw_only=True, dict=True, forbid_unkn
         return [c.code for c in concept.codings if c.code and self._system.get(c.system or "") == system]
 
     def means(self, concept: Concept | None, codes: Codes) -> bool:
-        """Whether a coding of the concept is among the codes; an ICD-10 or ICD-O code stands for everything that begins with it."""
+        """Whether a coding of the concept is among the codes; a code of ICD-10, ICD-O or ATC stands for all that begin so."""
         for coding in concept.codings if concept else ():
             system = self._system.get(coding.system or "")
             if system is None or coding.code is None:
                 continue
             listed = codes.get(system, ())
-            if coding.code in listed or (system in ("icd10", "icdo3") and coding.code.startswith(tuple(listed))):
+            if coding.code in listed or (system in ("icd10", "icdo3", "atc") and coding.code.startswith(tuple(listed))):
                 return True
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import date
 
 
@@ -18,6 +19,14 @@ def latest(text: str) -> str:
 def day(text: str | None) -> date | None:
     """The first day that the date can mean, as a date."""
     return date.fromisoformat(earliest(text)) if text else None
+
+
+def last_day(text: str | None) -> date | None:
+    """The last day that the date can mean, as a date."""
+    if not text:
+        return None
+    year, month = int(text[:4]), int(text[5:7] or 12)
+    return date(year, month, int(text[8:10] or monthrange(year, month)[1]))
 
 
 def years(birth: str, today: str) -> float:

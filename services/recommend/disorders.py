@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from services.recommend.codes import CodeBook, Codes, Disorder, said
+from services.recommend.codes import Answer, CodeBook, Codes, Disorder, said
 from services.recommend.eligibility import Told
+from services.recommend.exposures import GIVEN
 from services.recommend.readings import usable
 from shared.oncology.record import Concept, Finding, Record
 
@@ -11,8 +12,12 @@ SEVERITY = {"24484000": "severe", "6736007": "moderate", "255604002": "mild"}
 GRADES = {"severe": ("severe", "grade 3", "grade 4"), "moderate": ("moderate", "grade 2"), "mild": ("mild", "grade 1")}
 OUT = ("refuted", "entered-in-error")
 OVER = ("resolved", "inactive", "remission")
-PRESENT: Codes = {"sct": ("52101004",)}
-ABSENT: Codes = {"sct": ("2667000",)}
+DONE = {"procedure": (None, "completed", "in-progress", "stopped")} | GIVEN
+ENDED = ("completed", "stopped")  # a medicine that is no longer taken
+SEEN = (
+    Answer("no", {"sct": ("2667000", "260385009"), "loinc": ("LA6577-6",)}, ("negative", "not detected", "non-reactive", "nonreactive")),
+    Answer("yes", {"sct": ("52101004", "10828004"), "loinc": ("LA6576-8",)}, ("positive", "detected", "reactive")),
+)
 
 
 def present(record: Record, book: CodeBook, disorder: Disorder) -> Told | None:
@@ -23,12 +28,13 @@ def present(record: Record, book: CodeBook, disorder: Disorder) -> Told | None:
     for finding in record.findings:
         if finding.verification in OUT or finding.status in ("entered-in-error", "not-done", "preparation", "cancelled"):
             continue
-        if finding.kind == "procedure" and finding.status not in (None, "completed", "in-progress", "stopped"):
+        if finding.kind in DONE and finding.status not in DONE[finding.kind]:
             continue
         if finding.kind in disorder.kinds and book.means(finding.concept, disorder.none):
             denied.append(finding)
         if book.shows(finding, disorder):
             over = finding.clinical in OVER or (finding.abated is not None and finding.abated <= (record.today or "9999"))
+            over = over or (finding.kind in GIVEN and finding.status in ENDED)
             (past if over else here).append(finding)
     looked = _looked_for(record, book, disorder)
     if looked:
@@ -51,12 +57,17 @@ def _looked_for(record: Record, book: CodeBook, disorder: Disorder) -> Finding |
     return next((f for f in reversed(seen) if _true(f, book) is not None), None)
 
 
+def looked_for_and_absent(record: Record, book: CodeBook, codes: Codes, since: str) -> bool:
+    """Whether the newest Observation of that sign, later than a day, found nothing anywhere."""
+    seen = [f for f in usable(record) if book.means(f.concept, codes) and (f.when or "") > since]
+    return bool(seen) and not seen[-1].sites and _true(seen[-1], book) is False
+
+
 def _true(finding: Finding, book: CodeBook) -> bool | None:
     if finding.value.boolean is not None:
         return finding.value.boolean
-    if book.means(finding.value.concept, PRESENT):
-        return True
-    return False if book.means(finding.value.concept, ABSENT) else None
+    answer = book.answer(finding.value.concept, finding.value.text, SEEN)
+    return None if answer is None else answer == "yes"
 
 
 def _severities(finding: Finding) -> tuple[str, ...]:

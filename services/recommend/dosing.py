@@ -37,7 +37,7 @@ def du_bois(height_cm: float, weight_kg: float) -> float:
 
 def bmi(height_cm: float, weight_kg: float) -> float:
     """Body mass index in kg/m2."""
-    return weight_kg / (height_cm / 100) ** 2
+    return weight_kg * 10_000 / (height_cm * height_cm)  # in this order 160 cm and 64 kg are 25 exactly
 
 
 def ideal_weight(height_cm: float) -> float:
@@ -83,10 +83,13 @@ def dose(given: Gives, facts: Mapping[str, Fact], policy: Policy) -> tuple[DoseA
     ceiling = rule.cap.amount if rule.cap else None
     if rule.per == "auc":
         ceiling = rule.amount * (policy.number("gfr-cap") + 25)
-    if amount is not None and ceiling is not None:
-        amount = min(amount, ceiling)
+    if amount is not None and ceiling is not None and amount > ceiling:
+        basis |= {"uncapped_mg": rounded(amount, 1)}
+        amount = ceiling
     phase: Basis = {"phase": given.phase} if given.phase else {}
     step = next((r.to for r in policy.rounding if r.drug == given.drug), None)
+    if amount is not None:
+        basis |= {"rounding": f"to 0.1 mg; by policy to {step:g} mg" if step else "to 0.1 mg"}
     return DoseAmount(
         drug=given.drug,
         rule=str(rule),
@@ -97,23 +100,32 @@ def dose(given: Gives, facts: Mapping[str, Fact], policy: Policy) -> tuple[DoseA
         day=given.day,
         cycle_days=given.cycle_days,
         rounded=None if amount is None or step is None else to_step(amount, step),
-        checked=given.checked and (rule.cap is None or rule.cap.checked),
+        checked=given.checked and rule.checked,
     ), missing
 
 
 def _reckoned(given: Gives, facts: Mapping[str, Fact], policy: Policy) -> tuple[float | None, Basis, tuple[Missing, ...]]:
     rule = given.dose
-    if rule.per == "flat":
+    if rule.per == "flat" and rule.lighter is None:
         return rule.amount, {"formula": "flat"}, ()
-    fact, ask = INPUT[rule.per], ASK[rule.per]
+    way = "kg" if rule.lighter else rule.per
+    fact, ask = INPUT[way], ASK[way]
     known = facts.get(fact)
     if not isinstance(known, Measured) or known.exact is None:
         return None, {}, (Missing(fact, ask),)
     value = known.exact
+    if rule.lighter:
+        amount = rule.lighter.amount if value < rule.lighter.below_kg else rule.amount
+        return amount, {"formula": "flat, by weight", "weight_kg": round(value, 3), "weight_date": known.when}, ()
     if rule.per == "m2":
         return rule.amount * value, {"bsa_m2": rounded(value, 3), "formula": known.how} | known.inputs, ()
     if rule.per == "kg":
         return rule.amount * value, {"formula": "by weight", "weight_kg": round(value, 3), "weight_date": known.when}, ()
     cap = policy.number("gfr-cap")
-    basis: Basis = {"gfr_ml_min": rounded(value, 1), "gfr_cap_ml_min": cap, "formula": f"calvert; clearance: {known.how}"}
+    basis: Basis = {
+        "gfr_ml_min": rounded(value, 1),
+        "gfr_used_ml_min": rounded(min(value, cap), 1),
+        "gfr_cap_ml_min": cap,
+        "formula": f"calvert; clearance: {known.how}",
+    }
     return calvert(rule.amount, value, cap), basis | known.inputs, ()

@@ -170,7 +170,21 @@ def _recorded(fact: Fact | None) -> str:
 
 
 def _says(rule: Rule, facts: Facts) -> str:
-    return f"{rule.says.rstrip('.')}{'' if rule.checked else UNCHECKED}.{_recorded(facts.known.get(rule.fact))}"
+    fact = facts.known.get(rule.fact)
+    return f"{rule.says.rstrip('.')}{'' if rule.checked else UNCHECKED}.{_recorded(fact)}{_open(rule, fact)}"
+
+
+def _open(rule: Rule, fact: Fact | None) -> str:
+    """Of a fact that may still be several things: whether the rule holds for each of them, or hinges on which it is."""
+    if not isinstance(fact, Told) or len(fact.values) < 2:
+        return ""
+    holding = [value for value in fact.values if _told(rule, (value,)) is HOLDS]
+    if len(holding) == len(fact.values):
+        return " It holds for each that is still open."
+    if not holding:
+        return " It holds for none that is still open."
+    rest = [value for value in fact.values if value not in holding]
+    return f" It hinges on which: it holds for {', '.join(holding)}, not for {', '.join(rest)}."
 
 
 def _works(rule: Rule, cites: Callable[[str], bool]) -> tuple[str, ...]:

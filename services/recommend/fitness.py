@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import msgspec
 
-from services.recommend.codes import CodeBook
+from services.recommend.body import clearance, fits, surface
+from services.recommend.codes import CodeBook, Measure, Scale
 from services.recommend.dates import day, earliest, latest, years
 from services.recommend.disorders import present
-from services.recommend.dosing import adjusted_weight, bmi, cockcroft_gault, deindexed, du_bois, mosteller, rounded
 from services.recommend.eligibility import Fact, Measured, Told
+from services.recommend.fusions import fusions
 from services.recommend.policy import Policy
-from services.recommend.readings import Refusal, numbers, told, usable
+from services.recommend.readings import Refusal, about, impossible, misdated, numbers, settled, told, usable
 from services.recommend.unread import allergies
 from shared.oncology.recommendation import Caution, Note
 from shared.oncology.record import Finding, Record
@@ -22,7 +23,6 @@ from shared.oncology.stage import Missing
 KARNOFSKY = ((90, 0), (70, 1), (50, 2), (30, 3), (10, 4))
 POUNDS = (2.05, 2.36)  # a weight this many times another is that weight in pounds
 LONGEST_PREGNANCY = 300  # days; an older answer says nothing of today
-BODY_MASS = (11.0, 80.0)  # kg/m2; outside, height or weight is wrong
 
 
 class Fitness(msgspec.Struct, frozen=True):
@@ -49,11 +49,12 @@ class _Reading:
         self.asks: dict[str, tuple[Missing, ...]] = {}
         self.notes: list[Note] = []
         self.stale: list[Caution] = []
+        self.refused: dict[str, tuple[Missing, ...]] = {}
         findings = usable(record)
         self._measures(findings)
-        for scale in book.scales:
-            if answer := told(book, scale, findings):
-                self.known[scale.fact] = answer
+        self._scales(findings)
+        self._misdated()
+        self.known |= fusions(book, findings)
         for disorder in book.disorders:
             if shown := present(record, book, disorder):
                 self.known[disorder.fact] = shown
@@ -64,7 +65,12 @@ class _Reading:
         self._surgery()
         self._body()
         self._kidneys()
+        self._sex()
+        self._no_score()
         self._stale()
+        for fact, questions in self.refused.items():
+            if fact not in self.known:
+                self.asks[fact] = (*self.asks.get(fact, ()), *questions)
 
     def _note(self, text: str, *sources: str) -> None:
         self.notes.append(Note(text=text, sources=sources))
@@ -80,21 +86,46 @@ class _Reading:
                 if not isinstance(reading, Refusal):
                     found.append(reading)
                 elif not found:
-                    self._note(f"{reading.text} ({reading.code})", reading.source)
-            if measure.fact == "weight" and self._in_pounds(found):
-                continue
-            if found:
-                self.known[measure.fact] = found[0]
+                    self._refuse(measure, f"{reading.text} ({reading.code})", reading.source)
+            if impossible(measure, found):
+                self._apart(measure, found)
+            elif found:
+                self.known[measure.fact], against = settled(measure, found)
+                against = sorted(against, key=lambda reading: (reading.low, reading.sources))
+                self._contradiction(measure, [str(reading) for reading in against], [s for r in against for s in r.sources])
 
-    def _in_pounds(self, found: list[Measured]) -> bool:
-        if len(found) < 2 or found[0].exact is None or found[1].exact is None:
-            return False
-        small, large = sorted((found[0].exact, found[1].exact))
-        if not POUNDS[0] <= large / small <= POUNDS[1]:
-            return False
-        sources = found[0].sources + found[1].sources
-        self._note("Two body weights differ as kilograms and pounds do; neither was used. (value-implausible)", *sources)
-        return True
+    def _scales(self, findings: list[Finding]) -> None:
+        for scale in self.book.scales:
+            if answer := told(self.book, scale, findings):
+                self.known[scale.fact] = answer
+                self._contradiction(scale, sorted(answer.values) if len(answer.values) > 1 else [], sorted(answer.sources))
+
+    def _misdated(self) -> None:
+        for finding in misdated(self.record):
+            for asked in self.book.asked:
+                if about(self.book, asked, finding):
+                    text = f"{_named(asked)} dated {finding.when or 'implausibly'} was not used: the date cannot be; ask when it was found."
+                    self._refuse(asked, f"{text} (date-implausible)", finding.source)
+
+    def _refuse(self, asked: Measure | Scale, text: str, source: str) -> None:
+        """A value that is not used: a note for the reader, and a question wherever the fact is asked for."""
+        self._note(text, source)
+        self.refused[asked.fact] = (*self.refused.get(asked.fact, ()), Missing(asked.fact, f"{_named(asked)} again: {source} was not used"))
+
+    def _apart(self, measure: Measure, found: list[Measured]) -> None:
+        small, large = sorted((found[0].exact or 0.0, found[1].exact or 0.0))
+        pounds = measure.fact == "weight" and POUNDS[0] <= large / small <= POUNDS[1]
+        how = "differ as kilograms and pounds do" if pounds else f"cannot both be right ({found[0]} and {found[1]})"
+        self._note(f"Two values of {measure.says} {how}; neither was used. (value-implausible)", *found[0].sources, *found[1].sources)
+        which = ", ".join(found[0].sources + found[1].sources)
+        self.refused[measure.fact] = (Missing(measure.fact, f"{_named(measure)} again: which of {which} holds"),)
+
+    def _contradiction(self, asked: Measure | Scale, values: list[str], sources: list[str]) -> None:
+        if not values:
+            return
+        both, where = " and ".join(dict.fromkeys(values)), ", ".join(dict.fromkeys(sources))
+        self._note(f"{_named(asked)}: {both} on the same day; neither is taken for the other.", *dict.fromkeys(sources))
+        self.asks[asked.fact] = (Missing(asked.fact, f"Which holds, of {asked.says} {both}: {where}"),)
 
     def _performance(self) -> None:
         ecog, karnofsky = self._number("ecog"), self._number("karnofsky")
@@ -152,76 +183,56 @@ class _Reading:
             self.known["days-since-surgery"] = Measured(low=days, high=days, unit="d", sources=surgery.sources, when=surgery.when)
 
     def _body(self) -> None:
-        height, weight, recorded = self._number("height"), self._number("weight"), self._number("recorded-body-surface")
-        if height and weight and height.exact and weight.exact and not BODY_MASS[0] <= bmi(height.exact, weight.exact) <= BODY_MASS[1]:
+        height, weight = self._number("height"), self._number("weight")
+        if height and weight and not fits(height, weight):
             self._note("Height and weight do not fit each other; neither was used. (value-implausible)", *height.sources, *weight.sources)
             del self.known["height"], self.known["weight"]
-            height = weight = None
-        if height and weight and height.exact and weight.exact:
-            formula = mosteller if self.policy.bsa == "mosteller" else du_bois
-            surface = formula(height.exact, weight.exact)
-            inputs: dict[str, str | float | None] = {"height_cm": rounded(height.exact, 1), "height_date": height.when}
-            inputs |= {"weight_kg": rounded(weight.exact, 2), "weight_date": weight.when}
-            both = height.sources + weight.sources
-            newest = max(height.when or "", weight.when or "") or None
-            self.known["body-surface"] = Measured(
-                low=surface, high=surface, unit="m2", sources=both, when=newest, how=self.policy.bsa, inputs=inputs
-            )
-        elif recorded:
-            self.known["body-surface"] = msgspec.structs.replace(recorded, how="as recorded", inputs={"recorded_date": recorded.when})
+        if area := surface(self.known, self.policy):
+            self.known["body-surface"] = area
         else:
             self._ask("body-surface", "height", "weight")
 
     def _kidneys(self) -> None:
-        """The newest of: a recorded clearance, Cockcroft-Gault, a de-indexed eGFR; on one day, in this order."""
-        recorded = self._number("recorded-clearance")
-        if recorded:
-            recorded = msgspec.structs.replace(recorded, how="as recorded", inputs={"clearance_date": recorded.when})
-        found = [reading for reading in (recorded, self._cockcroft_gault(), self._deindexed()) if reading]
-        if found:
-            self.known["creatinine-clearance"] = max(found, key=lambda reading: reading.when or "")
-        else:
-            self._ask("creatinine-clearance", "creatinine", "weight", "age")
-
-    def _cockcroft_gault(self) -> Measured | None:
-        creatinine, weight, height, age = map(self._number, ("creatinine", "weight", "height", "age"))
-        if not (creatinine and weight and age and creatinine.exact and weight.exact and age.exact is not None):
-            return None
-        kilograms, chosen = weight.exact, "actual"
-        if self.policy.weight == "adjusted-from-bmi-25" and height and height.exact and bmi(height.exact, weight.exact) >= 25:
-            kilograms, chosen = adjusted_weight(height.exact, weight.exact), "adjusted, body mass index 25 or more"
-        least = self.policy.number("creatinine-floor") if self.policy.creatinine_floor else 0.0
-        clearance = cockcroft_gault(age.exact, kilograms, creatinine.exact, least)
-        inputs: dict[str, str | float | None] = {"creatinine_mg_dl": rounded(creatinine.exact, 3), "creatinine_date": creatinine.when}
-        inputs |= {"weight_kg": rounded(kilograms, 2), "weight_used": chosen, "weight_date": weight.when, "age_years": age.exact}
-        inputs |= {"sex_factor": "female", "creatinine_floor_mg_dl": least or None}
-        sources = creatinine.sources + weight.sources + age.sources
-        how = "Cockcroft-Gault"
-        return Measured(low=clearance, high=clearance, unit="mL/min", sources=sources, when=creatinine.when, how=how, inputs=inputs)
-
-    def _deindexed(self) -> Measured | None:
-        egfr, surface = self._number("egfr"), self._number("body-surface")
-        if egfr is None:
-            return None
-        if surface is None or surface.exact is None:
+        if found := clearance(self.known, self.policy):
+            self.known["creatinine-clearance"] = found
+            return
+        self._ask("creatinine-clearance", "creatinine", "weight", "age")
+        if egfr := self._number("egfr"):
             self._note("An eGFR per 1.73 m2 is no clearance: height and weight are needed to de-index it.", *egfr.sources)
-            return None
-        inputs: dict[str, str | float | None] = {"egfr_ml_min_173": egfr.exact, "egfr_date": egfr.when, "bsa_m2": rounded(surface.exact, 3)}
-        low, high = deindexed(egfr.low, surface.exact), deindexed(egfr.high, surface.exact)
-        sources = egfr.sources + surface.sources
-        how = "eGFR de-indexed with the body surface"
-        return msgspec.structs.replace(egfr, low=low, high=high, unit="mL/min", sources=sources, how=how, inputs=inputs)
+
+    def _sex(self) -> None:
+        if self.record.sex not in (None, "female", "unknown"):
+            text = f"The record tells the sex as {self.record.sex}; clearance and ideal weight are reckoned for a woman. Ask which hold."
+            self._note(text, self.record.patient)
 
     def _ask(self, fact: str, *inputs: str) -> None:
         says = {"height": "Body height in cm", "weight": "Body weight in kg", "creatinine": "Serum creatinine", "age": "Date of birth"}
-        self.asks[fact] = tuple(Missing(name, says[name]) for name in inputs if name not in self.known)
+        silent = [name for name in inputs if not self._exact(name)]
+        again = [question for name in silent for question in (*self.refused.get(name, ()), *self.asks.get(name, ()))]
+        self.asks[fact] = (*(Missing(name, says[name]) for name in silent), *again)
+
+    def _exact(self, name: str) -> bool:
+        number = self._number(name)
+        return number is not None and number.exact is not None
+
+    def _no_score(self) -> None:
+        """A tumour proportion score stands in for no combined one: where it is the only score, it is named in the question."""
+        if (score := self._number("pd-l1-tps")) and "pd-l1-cps" not in self.known:
+            text = f"The combined positive score: {', '.join(score.sources)} tells a tumour proportion score of {score}, which is none"
+            self.asks["pd-l1-cps"] = (Missing("pd-l1-cps", text),)
 
     def _stale(self) -> None:
         today = day(self.record.today)
         for rule in self.policy.stale_after:
             known = self.known.get(rule.fact)
             when = day(known.when) if known else None
-            if known and today and when and (days := (today - when).days) > rule.days:
-                text = f"The {rule.fact} used is {days} days old; the policy asks for at most {rule.days}."
-                self._note(text, *known.sources)
-                self.stale.append(Caution(criterion=f"stale-{rule.fact}", says=text, sources=known.sources))
+            if not known or not known.sources or not today or (when and (today - when).days <= rule.days):
+                continue
+            text = f"The {rule.fact} used is {(today - when).days} days old; the policy asks for at most {rule.days}." if when else ""
+            text = text or f"Nobody dated the {rule.fact} used; the policy asks for one of the last {rule.days} days."
+            self._note(text, *known.sources)
+            self.stale.append(Caution(criterion=f"stale-{rule.fact}", says=text, sources=known.sources))
+
+
+def _named(asked: Measure | Scale) -> str:
+    return asked.says[0].upper() + asked.says[1:]

@@ -34,8 +34,7 @@ def activity(given: Gives | Irradiation) -> Activity:
     if isinstance(given, Irradiation):
         return Activity(activity=f"{given.course} radiotherapy to {given.target}{phase}", day=given.first_day)
     mark = {name: UNCHECKED if name in given.unchecked else "" for name in ("over", "cycles", "until")}
-    days = ", ".join(str(day) for day in given.day)
-    repeats = f"day {days} every {given.cycle_days} days"
+    repeats = given.rhythm
     repeats += f", at most {given.cycles} cycles{mark['cycles']}" if given.cycles else ""
     repeats += f", until {given.until}{mark['until']}" if given.until and not given.cycles else ""
     infusion = f" over {given.over}{mark['over']}" if given.over else ""

@@ -11,10 +11,15 @@ Settings, from FIGO 2018 and the state of the disease:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import msgspec
 
 from services.recommend.codes import CodeBook
-from services.recommend.eligibility import Fact, Facts, Measured, Told
+from services.recommend.eligibility import Fact, Facts, Told
+from services.recommend.metastases import metastases
+from services.recommend.recurrence import Recurrence, recurrence
 from services.recommend.treatments import History
 from shared.oncology.recommendation import Situation
 from shared.oncology.record import Coding, Concept, Record
@@ -44,13 +49,12 @@ def disease(record: Record, staging: Staging, given: History, book: CodeBook) ->
     """The situation of the patient as staging and her treatment tell it."""
     stage = staging.editions.get("figo-2018", EditionStage())
     setting = _setting(staging, stage, given.line)
-    situation = Situation(setting=setting, stage=stage.label, line=given.line if setting in _SYSTEMIC else None)
-    known = given.facts() | _extent(staging, stage) | {"disease-state": Told(values=(staging.disease_state,))}
-    if given.line is not None:
-        known["line"] = Measured(low=given.line, high=given.line, unit="{line}", sources=given.sources)
-    if given.cycles:
-        known["cycles"] = Measured(low=given.cycles, high=given.cycles, unit="{cycle}", sources=given.sources)
+    back = recurrence(record, staging, book)
+    known = given.facts() | _extent(staging, stage, back) | metastases(staging) | {"disease-state": Told(values=(staging.disease_state,))}
+    situation = _told(setting, stage, given, known, back)
     asks: dict[str, tuple[Missing, ...]] = {}
+    if given.unsure:
+        asks["line"] = (Missing("line", f"What was given, and when: {', '.join(given.unsure)}"),)
     for name, edition in staging.editions.items():
         if possible := stages(edition):
             sources = tuple(dict.fromkeys(s for because in edition.because for s in because.sources))
@@ -59,12 +63,31 @@ def disease(record: Record, staging: Staging, given: History, book: CodeBook) ->
     if nodes := _figo_2009_and_nodes(staging):
         known["figo-2009-and-nodes"] = nodes
     asks |= {"advanced-disease": stage.missing, "figo-2009-and-nodes": asks.get("figo-2009", ()) + stage.missing}
-    if histology := _histology(record, staging, book):
-        known["histology"] = histology
+    if type_ := histology(record, staging, book):
+        known["histology"] = type_
     return Disease(situation, Facts(known, asks))
 
 
 _SYSTEMIC = ("first-line-metastatic", "later-line", "stage-iv")
+_AFTER: tuple[Literal["platinum", "pd-1"], ...] = ("platinum", "pd-1")
+
+
+def _told(setting: str | None, stage: EditionStage, given: History, known: Mapping[str, Fact], back: Recurrence | None) -> Situation:
+    """The situation as it goes out: what the record settles, and on what."""
+    after = tuple(name for name in _AFTER if f"prior-{name}" in known)
+    pelvic, free = known.get("prior-pelvic-radiotherapy"), given.platinum_free
+    used = [known[f"prior-{name}"].sources for name in after] + [fact.sources for fact in (pelvic, free, back and back.fact) if fact]
+    return Situation(
+        setting=setting,
+        stage=stage.label,
+        line=given.line if setting in _SYSTEMIC else None,
+        recurrence=back.farthest if back else None,
+        after=after,
+        platinum_free_days=int(free.exact) if free and free.exact is not None else None,
+        prior_pelvic_radiotherapy=True if isinstance(pelvic, Told) and "no" not in pelvic.values else None,
+        radiotherapy=tuple(course.told() for course in given.courses),
+        sources=tuple(dict.fromkeys(source for sources in used for source in sources)),
+    )
 
 
 def _setting(staging: Staging, stage: EditionStage, line: int | None) -> str | None:
@@ -90,7 +113,7 @@ def _parents(stage: str) -> tuple[str, ...]:
     return (stage[:-1], *_parents(stage[:-1]))
 
 
-def _extent(staging: Staging, stage: EditionStage) -> dict[str, Fact]:
+def _extent(staging: Staging, stage: EditionStage, back: Recurrence | None) -> dict[str, Fact]:
     """Locoregional or distant, the pattern of spread, and growth into bladder or bowel."""
     found: dict[str, Fact] = {}
     spread = [m for m in staging.metastases if m.site_class in DISTANT]
@@ -104,7 +127,11 @@ def _extent(staging: Staging, stage: EditionStage) -> dict[str, Fact]:
         found["advanced-disease"] = Told(values=("advanced",), sources=found["spread"].sources if "spread" in found else ())
     elif possible:
         found["advanced-disease"] = Told(values=("advanced", "no") if "IVB" in possible else ("no",))
-    if definite or possible == ("IVB",):
+    if back:
+        found["recurrence-site"] = back.fact
+        extents = dict.fromkeys("distant" if value == "distant" else "locoregional" for value in back.fact.values)
+        found["extent"] = Told(values=tuple(extents), sources=back.fact.sources)
+    elif definite or possible == ("IVB",):
         found["extent"] = Told(values=("distant",), sources=tuple(dict.fromkeys(s for m in definite for s in m.sources)))
     elif possible:
         found["extent"] = Told(values=("locoregional", "distant") if "IVB" in possible or spread else ("locoregional",))
@@ -131,7 +158,7 @@ def _figo_2009_and_nodes(staging: Staging) -> Told | None:
     return Told(values=values, sources=tuple(s for m in involved for s in m.sources))
 
 
-def _histology(record: Record, staging: Staging, book: CodeBook) -> Told | None:
+def histology(record: Record, staging: Staging, book: CodeBook) -> Told | None:
     """The class of the primary's histology: of the code that staging read, else of the condition's own code."""
     code, source = staging.primary.histology, staging.primary.condition
     concepts = [Concept((Coding(system, code),)) for name in ("icdo3", "sct") for system in book.systems[name]] if code else []
@@ -139,7 +166,7 @@ def _histology(record: Record, staging: Staging, book: CodeBook) -> Told | None:
     if finding:
         concepts += [c for c in (finding.histology, finding.concept) if c]
     for concept in concepts:
-        for histology in book.histology:
-            if book.means(concept, histology.codes):
-                return Told(values=(histology.value,), sources=(source,) if source else (), how=code)
+        for class_ in book.histology:
+            if book.means(concept, class_.codes):
+                return Told(values=(class_.value,), sources=(source,) if source else (), how=code)
     return None

@@ -9,34 +9,22 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from itertools import pairwise
+from math import inf
 from statistics import median
 
 import msgspec
 
-from services.recommend.codes import CodeBook, Drug, said
-from services.recommend.dates import day
-from services.recommend.eligibility import Fact, Told
+from services.recommend.codes import CodeBook, Drug
+from services.recommend.dates import day, last_day
+from services.recommend.eligibility import Fact, Measured, Told
+from services.recommend.exposures import Exposure, exposed, unnamed
+from services.recommend.irradiated import Course, courses
 from services.recommend.policy import Policy
-from shared.oncology.record import Finding, Record
+from shared.oncology.record import Record
 from shared.oncology.stage import Staging
 
-GIVEN = {
-    "medication-administration": (None, "completed", "in-progress", "stopped", "on-hold", "unknown"),
-    "medication-statement": (None, "active", "completed", "stopped", "on-hold"),
-    "medication-request": (None, "active", "completed", "stopped"),
-}
 SWAPS = ("platinum", "taxane")
-PELVIC = ("pelvis", "pelvic", "cervix", "whole pelvis")
-BONE = ("pelvic bone", "pelvic bones", "bone structure of pelvis", "bony pelvis", "sacrum", "ilium", "ischium", "pubis", "acetabulum")
-RADIOTHERAPY = ("radiotherapy", "radiation therapy", "brachytherapy", "chemoradiotherapy", "chemoradiation", "radiochemotherapy")
-
-
-class Exposure(msgspec.Struct, frozen=True):
-    """One drug on one day (None: no date known)."""
-
-    when: date | None
-    drug: Drug
-    source: str
+ANOTHER_DISEASE = timedelta(days=365)
 
 
 class Line(msgspec.Struct):
@@ -55,17 +43,11 @@ class Line(msgspec.Struct):
         return len(starts)
 
 
-class Course(msgspec.Struct, frozen=True):
-    """One course of radiotherapy. `pelvic` is None where nobody recorded the field."""
-
-    source: str
-    start: date | None
-    end: date | None
-    pelvic: bool | None
-
-
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """What was given; `line` is the number of the next or current line, None where a relapsed patient's record holds no treatment."""
+    """What was given; `line` is the number of the next or current line, None where a relapsed patient's record holds no treatment.
+
+    `unsure`: drugs that nobody can name or date, each of which may have made a further line.
+    """
 
     line: int | None
     cycles: int
@@ -74,6 +56,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     courses: tuple[Course, ...]
     sources: tuple[str, ...]
     ongoing: Line | None = None
+    unsure: tuple[str, ...] = ()
+    platinum_free: Measured | None = None
 
     def facts(self) -> dict[str, Fact]:
         """What was given before the current line, as facts; what nobody recorded stays silent."""
@@ -87,21 +71,28 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         if pelvic:
             values = ("given",) if pelvic[0].pelvic else ("given", "no")
             found["prior-pelvic-radiotherapy"] = Told(values=values, sources=tuple(c.source for c in pelvic))
+        if self.platinum_free:
+            found["platinum-free-days"] = self.platinum_free
+        if self.line is not None:
+            high = inf if self.unsure else self.line
+            found["line"] = Measured(low=self.line, high=high, unit="{line}", sources=self.sources + self.unsure)
+        if self.cycles:
+            found["cycles"] = Measured(low=self.cycles, high=self.cycles, unit="{cycle}", sources=self.sources)
         return found
 
 
 def history(record: Record, staging: Staging, book: CodeBook, policy: Policy) -> History:
     """The treatment history of the record, as staging dates the disease."""
-    exposures, courses = _exposures(record, book), _courses(record, book)
+    exposures, irradiations = exposed(record, book), courses(record, book)
     since = _advanced_since(record, staging, book)
     counted = [e for e in exposures if e.when is not None and (since is None or e.when >= since)]
-    counted = _without_sensitisers(counted, courses, policy)
+    counted = _without_sensitisers(counted, irradiations, policy)
     lines = _lines(counted, policy)
     current = lines[-1] if lines else None
     number: int | None = max(len(lines), 1)
     if current and _ended(current, record, staging, book, policy):
         number = len(lines) + 1
-    if staging.disease_state != "initial" and not exposures and not courses and not _operated(record, book):
+    if staging.disease_state != "initial" and not exposures and not irradiations and not _operated(record, book):
         number = None
     ongoing = current if current and number == len(lines) else None
     return History(
@@ -109,44 +100,37 @@ def history(record: Record, staging: Staging, book: CodeBook, policy: Policy) ->
         cycles=ongoing.cycles(policy.number("cycle-apart")) if ongoing else 0,
         lines=tuple(lines),
         exposures=tuple(exposures),
-        courses=tuple(courses),
+        courses=tuple(irradiations),
         sources=tuple(dict.fromkeys(source for line in lines for source in line.sources)),
         ongoing=ongoing,
+        unsure=_unsure(record, staging, exposures, since, book),
+        platinum_free=_platinum_free(exposures, record, staging, book),
     )
 
 
-def _exposures(record: Record, book: CodeBook) -> list[Exposure]:
-    """What was given. Requests and statements are weaker: they speak only of drugs that no administration names."""
-    found: list[tuple[bool, Exposure]] = []
-    for finding in record.findings:
-        if finding.status in GIVEN.get(finding.kind, ()):
-            for drug in book.drug_of(finding.concept):
-                strong = finding.kind == "medication-administration"
-                found.append((strong, Exposure(day(finding.when), drug, finding.source)))
-    strong_drugs = {exposure.drug.id for strong, exposure in found if strong}
-    kept = [exposure for strong, exposure in found if strong or exposure.drug.id not in strong_drugs]
-    return sorted(kept, key=lambda e: (e.when or date.min, e.drug.id, e.source))
+def _unsure(record: Record, staging: Staging, exposures: list[Exposure], since: date | None, book: CodeBook) -> tuple[str, ...]:
+    """What may have been a line of its own: unnamed since the disease is advanced, or undated. A platinum compound alone sensitises."""
+    undated = [e for e in exposures if e.when is None]
+    alone = all("platinum" in e.drug.classes for e in undated)
+    late = [f for f in unnamed(record, book) if not f.plausible or since is None or (last_day(f.until or f.when) or date.max) >= since]
+    return tuple(dict.fromkeys([f.source for f in late] + ([] if alone else [e.source for e in undated])))
 
 
-def _courses(record: Record, book: CodeBook) -> list[Course]:
-    return [
-        Course(f.source, day(f.when), day(f.until or f.when), _pelvic(f, book))
-        for f in record.findings
-        if f.kind == "procedure"
-        and f.status in (None, "completed", "in-progress", "stopped")
-        and (book.means(f.concept, book.sites["radiotherapy"]) or said(f.concept, RADIOTHERAPY))
-    ]
-
-
-def _pelvic(finding: Finding, book: CodeBook) -> bool | None:
-    """Whether the field took in the organs of the pelvis; None where nobody told the field, or it lay on the pelvic bones."""
-    if book.means(finding.concept, book.sites["brachytherapy"]):
-        return True
-    places = (*finding.sites, finding.concept)
-    bone = [site for site in places if book.means(site, book.sites["pelvic-bone"]) or said(site, BONE)]
-    if any((book.means(site, book.sites["pelvis"]) or said(site, PELVIC)) and site not in bone for site in places):
-        return True
-    return None if bone or not finding.sites else False
+def _platinum_free(exposures: list[Exposure], record: Record, staging: Staging, book: CodeBook) -> Measured | None:
+    """Days from the last dose of a platinum compound to the next progression on record, else to the day of the record."""
+    given = [e for e in exposures if "platinum" in e.drug.classes]
+    if not given or not record.today or any(e.when is None for e in given):
+        return None
+    ends = [e.finding.until or e.finding.when for e in given]
+    first, last = (max(d for d in map(read, ends) if d) for read in (day, last_day))
+    relapse = next((d for d in progressions(record, staging, book) if d > last), None)
+    to = relapse or day(record.today)
+    if to is None or to < first:
+        return None
+    how = f"from {first if first == last else f'{first} to {last}'} to {'the progression' if relapse else 'the day'} of {to}"
+    sources = tuple(dict.fromkeys(e.source for e in given if last_day(e.finding.until or e.finding.when) == last))
+    low, high = float(max((to - last).days, 0)), float((to - first).days)
+    return Measured(low=low, high=high, unit="d", sources=sources, when=to.isoformat(), how=how)
 
 
 def _operated(record: Record, book: CodeBook) -> bool:
@@ -170,17 +154,19 @@ def progressions(record: Record, staging: Staging, book: CodeBook) -> list[date]
 
 
 def _advanced_since(record: Record, staging: Staging, book: CodeBook) -> date | None:
-    """From when treatment counts: at once in primary advanced disease, else from the first recurrence after the staging window."""
-    if staging.disease_state == "initial":
-        return None
+    """From when treatment counts: from the diagnosis in primary advanced disease, else from the first recurrence after the window.
+
+    Dates of diagnosis are often written down late; what lies more than a year before it was for another disease.
+    """
     stage = staging.editions.get("figo-2018")
-    if stage is not None and stage.stage == "IVB":
-        return None
+    if staging.disease_state == "initial" or (stage is not None and stage.stage == "IVB"):
+        diagnosed = day(staging.diagnosed)
+        return diagnosed - ANOTHER_DISEASE if diagnosed else None
     end = day(staging.window.end)
     return next((d for d in progressions(record, staging, book) if end is None or d > end), end)
 
 
-def _without_sensitisers(exposures: list[Exposure], courses: list[Course], policy: Policy) -> list[Exposure]:
+def _without_sensitisers(exposures: list[Exposure], irradiations: list[Course], policy: Policy) -> list[Exposure]:
     """Without a platinum compound given alone, weekly or during radiotherapy."""
     margin = timedelta(days=policy.number("sensitiser-margin"))
     partners = {e.when for e in exposures if "platinum" not in e.drug.classes and "pd-1" not in e.drug.classes}
@@ -188,7 +174,9 @@ def _without_sensitisers(exposures: list[Exposure], courses: list[Course], polic
     days = sorted({e.when for e in alone if e.when})
     weekly = len(days) >= 3 and median((b - a).days for a, b in pairwise(days)) <= 9
     inside = [
-        e for e in alone if weekly or any(c.start and c.end and c.start - margin <= (e.when or date.min) <= c.end + margin for c in courses)
+        e
+        for e in alone
+        if weekly or any(c.start and c.end and c.start - margin <= (e.when or date.min) <= c.end + margin for c in irradiations)
     ]
     return [e for e in exposures if e not in inside]
 

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 from services.recommend.codes import CodeBook, words
 from services.recommend.disorders import OUT, OVER
-from services.recommend.treatments import GIVEN
+from services.recommend.exposures import unnamed
+from services.recommend.situation import histology
 from shared.oncology.recommendation import Note
 from shared.oncology.record import Finding, Record
 from shared.oncology.stage import Staging
 
+CODE = "no words, and a code in no list here"
 ASKS = {
-    "allergy": ("An allergy", "allergies", "ask what it is to"),
-    "condition": ("A condition", "conditions", "ask what it is before taking silence on contraindications for absence"),
-    "drug": ("A drug", "drugs", "ask what was given: it may make a line of treatment, or be an antibody against PD-1 or PD-L1"),
+    "allergy": ("An allergy", "allergies", CODE, "ask what it is to"),
+    "condition": ("A condition", "conditions", CODE, "ask what it is before taking silence on contraindications for absence"),
+    "drug": (
+        "A drug",
+        "drugs",
+        "no substance is named that is listed here",
+        "ask what was given: it may make a line of treatment, or be an antibody against PD-1 or PD-L1",
+    ),
 }
 
 
 def unread(record: Record, staging: Staging, book: CodeBook) -> tuple[Note, ...]:
     """One note each for allergies, conditions and drugs that are understood by neither code nor words, with their sources."""
-    found = {"allergy": allergies(record, book), "condition": _conditions(record, staging, book), "drug": _drugs(record, book)}
-    return tuple(_note(kind, findings) for kind, findings in found.items() if findings)
+    found = {"allergy": allergies(record, book), "condition": _conditions(record, staging, book), "drug": unnamed(record, book)}
+    notes = [_note(kind, findings) for kind, findings in found.items() if findings]
+    return (*notes, *_histology(record, staging, book))
+
+
+def _histology(record: Record, staging: Staging, book: CodeBook) -> list[Note]:
+    """A histology that names none of the classes that regimens ask for, or one that is not known here."""
+    code, source = staging.primary.histology, staging.primary.condition
+    if code is None or histology(record, staging, book):
+        return []
+    text = f"The histology {code} names no class here; no regimen that asks for one is settled by it. Ask the pathologist for the type."
+    return [Note(text=text, sources=(source,) if source else ())]
 
 
 def allergies(record: Record, book: CodeBook) -> list[Finding]:
@@ -46,18 +63,8 @@ def _conditions(record: Record, staging: Staging, book: CodeBook) -> list[Findin
     ]
 
 
-def _drugs(record: Record, book: CodeBook) -> list[Finding]:
-    """By ATC, what is not L01 is no anticancer drug."""
-    return [
-        f
-        for f in record.findings
-        if f.kind in GIVEN and f.status in GIVEN[f.kind] and not words(f.concept) and not book.drug_of(f.concept)
-        if not any(code[:1] != "L" for code in book.coded_in(f.concept, "atc"))
-    ]
-
-
 def _note(kind: str, findings: list[Finding]) -> Note:
-    one, many, ask = ASKS[kind]
+    one, many, why, ask = ASKS[kind]
     subject = f"{one} on record is" if len(findings) == 1 else f"{len(findings)} {many} on record are"
-    text = f"{subject} not understood: no words, and a code in no list here; {ask}."
+    text = f"{subject} not understood: {why}; {ask}."
     return Note(text=text, sources=tuple(f.source for f in findings))

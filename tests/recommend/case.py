@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,6 +22,7 @@ SYSTEMS = {
     "ncit": "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl",
     "rxnorm": "http://www.nlm.nih.gov/research/umls/rxnorm",
     "atc": "http://www.whocc.no/atc",
+    "hgnc": "http://www.genenames.org/geneId",
     "extent": "https://figaro.example/fhir/CodeSystem/extent-of-disease",
 }
 UCUM = "http://unitsofmeasure.org"
@@ -44,6 +45,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     answer: str | None = None
     text: str | None = None
     component: str | None = None
+    components: dict[str, str] = {}
+    components: dict[str, str] = {}
     system: Literal["ucum", "none"] = "ucum"
     status: str | None = None
     verification: str | None = None
@@ -52,6 +55,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     site: str | None = None
     on: str = TODAY
     until: str | None = None
+    plausible: bool = True
+    undated: bool = False
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"of": "class"}):
@@ -81,9 +86,13 @@ class Staged(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the answer must hold; what is not named is not asked, save that a verdict is always given."""
+    """What the answer must hold; what is not named is not asked. A verdict speaks of one regimen.
 
-    verdict: Literal["eligible", "cannot-tell", "ruled-out", "not-listed"]
+    `says`: words in the reason, block or caution of that name. `asks`: words in what is missing. `basis`: by drug, what the dose rests on.
+    `nobody`: no candidate at all is listed.
+    """
+
+    verdict: Literal["eligible", "cannot-tell", "ruled-out", "not-listed"] | None = None
     setting: str | None = None
     line: int | None = None
     holds: tuple[str, ...] = ()
@@ -96,14 +105,21 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     not_missing: tuple[str, ...] = ()
     amounts: dict[str, float | None] = {}
     above: str | None = None
+    situation: dict[str, Any] = {}
+    says: dict[str, str] = {}
+    asks: tuple[str, ...] = ()
+    basis: dict[str, dict[str, str | float | None]] = {}
+    nobody: bool = False
     note: str | None = None
     no_note: str | None = None
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One case. `patient` is the birth date."""
+    """One case. Under `regimens/` the folder names the regimen; elsewhere `regimen` does, where the case speaks of one."""
 
     says: str
+    regimen: str | None = None
+    sex: str = "female"
     born: str | None = "1973-01-05"
     silent: tuple[str, ...] = ()
     staged: Staged = Staged()
@@ -135,8 +151,8 @@ def record(case: Case) -> Record:
     own = {line.observation for line in case.record}
     lines = [line for line in FIT if line.observation not in own and line.id not in case.silent]
     findings = tuple(_finding(number, line) for number, line in enumerate((*lines, *case.record)) if line.on <= (case.as_of or "9999"))
-    today = case.as_of or max([finding.when or "" for finding in findings] + [TODAY])
-    return Record(patient="Patient/synthetic", birth_date=case.born, sex="female", today=today, as_of=case.as_of, findings=findings)
+    today = case.as_of or max([finding.when or "" for finding in findings if finding.plausible] + [TODAY])
+    return Record(patient="Patient/synthetic", birth_date=case.born, sex=case.sex, today=today, as_of=case.as_of, findings=findings)
 
 
 def staging(staged: Staged) -> Staging:
@@ -213,11 +229,16 @@ def _finding(number: int, line: Line) -> Finding:
         status=status,
         verification=line.verification or ("confirmed" if name == "condition" else None),
         clinical=line.clinical or ("active" if name == "condition" else None),
-        when=line.on,
+        when=None if line.undated else line.on,
+        plausible=line.plausible,
         until=line.until,
         value=Value() if line.component else value,
-        components=(Component(_concept(line.component), value),) if line.component else (),
+        components=(Component(_concept(line.component), value),) if line.component else _components(line),
         severity=_concept(line.severity) if line.severity else None,
         sites=(_concept(line.site),) if line.site else (),
         doses=(Dose(Decimal("45"), 25, None),) if line.site and name == "procedure" else (),
     )
+
+
+def _components(line: Line) -> tuple[Component, ...]:
+    return tuple(Component(_concept(code), Value(concept=_concept(answer))) for code, answer in line.components.items())

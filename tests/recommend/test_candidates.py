@@ -120,6 +120,32 @@ def test_a_policy_may_choose_formula_floor_weight_and_rounding() -> None:
     assert (cisplatin.amount, cisplatin.rounded) == (99.5, 100.0)
 
 
+def test_the_adjusted_weight_counts_from_a_body_mass_index_of_exactly_25() -> None:
+    """160 cm and 64 kg are 25; a gram less is below; without a height the answer says that the actual weight was used."""
+    other = msgspec.structs.replace(library().policies["default"], id="other", weight="adjusted-from-bmi-25")
+    changed = msgspec.structs.replace(library(), policies={"other": other})
+    used = []
+    for height, weight in ((160, 64.0), (160, 63.999), (None, 64.0)):
+        lines = (Line(observation="loinc 29463-7", value=weight, unit="kg"),)
+        lines += (Line(observation="loinc 8302-2", value=height, unit="cm"),) if height else ()
+        case = Case(says="", record=lines, silent=() if height else ("height",), expect=ANY)
+        carboplatin = one(recommend(record(case), staging(case.staged), changed, policy="other"), "carboplatin-paclitaxel").doses[0]
+        used.append(carboplatin.basis["weight_used"])
+    assert used == [
+        "adjusted, body mass index 25 or more",
+        "actual, body mass index below 25",
+        "actual, since no height tells the body mass index",
+    ]
+
+
+def test_every_dose_is_marked_as_a_reference() -> None:
+    """On the wire too, beside the number; with its rounding where there is one."""
+    for candidate in answer().candidates:
+        for dose in candidate.doses:
+            assert dose.mark == "reference dose, not an order"
+            assert (dose.amount is not None) == ("rounding" in dose.basis)
+
+
 def test_an_unknown_policy_is_refused() -> None:
     """The error names the policies there are."""
     case = Case(says="", expect=ANY)
@@ -152,12 +178,12 @@ def test_a_day_in_the_past_hides_what_came_later() -> None:
 
 
 def test_without_a_day_nothing_is_hidden_by_date() -> None:
-    """Every regimen of the setting stands there."""
+    """Every regimen of the setting that asks for nothing rare stands there."""
     listed = {candidate.regimen for candidate in answer().candidates}
     own = {
         regimen.id
         for regimen in library().regimens.values()
-        if "first-line-metastatic" in regimen.belongs.settings and not regimen.belongs.when
+        if "first-line-metastatic" in regimen.belongs.settings and "initial" in regimen.belongs.disease and not regimen.belongs.when
     }
     assert listed == own
 

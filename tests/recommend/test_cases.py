@@ -1,18 +1,21 @@
-"""Every case file under tests/cases/regimens and tests/cases/dosing, run through the whole of recommend."""
+"""Every case file of recommend under tests/cases, run through the whole of recommend."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from services.recommend.candidates import recommend
-from services.recommend.dosing import adjusted_weight, calvert, cockcroft_gault, deindexed, du_bois, mosteller, rounded
+from services.recommend.dosing import adjusted_weight, bmi, calvert, cockcroft_gault, deindexed, du_bois, ideal_weight, mosteller, rounded
 from services.recommend.library import library
 from services.recommend.radiotherapy import bed, eqd2
 from shared.knowledge.loader import load
 from shared.oncology.recommendation import Recommendation
+from shared.oncology.record import encode
 from tests.recommend.case import Case, Expected, cases, record, staging
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -21,6 +24,8 @@ FORMULAS = {
     "du-bois": du_bois,
     "cockcroft-gault": cockcroft_gault,
     "adjusted-weight": adjusted_weight,
+    "body-mass-index": bmi,
+    "ideal-weight": ideal_weight,
     "de-indexed": deindexed,
     "calvert": calvert,
     "bed": bed,
@@ -49,11 +54,25 @@ class Sums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def test_regimen(path: Path) -> None:
     """The regimen answers as the case says."""
     case = load(path, Case)
+    assert case.expect.verdict, "a case of a regimen tells the verdict"
     answer = recommend(record(case), staging(case.staged), library(), region=case.region)
     _compare(case.expect, answer, path.parent.name)
 
 
-def _compare(expect: Expected, answer: Recommendation, regimen: str) -> None:
+def _told(folder: str) -> list[Any]:
+    found = [(path.stem, case) for path in cases(CASES / folder) for case in load(path, list[Case])]
+    return [pytest.param(case, id=f"{stem}: {case.says}") for stem, case in found]
+
+
+@pytest.mark.parametrize("case", [*_told("situation"), *_told("fitness"), *_told("bad-input")])
+def test_patient(case: Case) -> None:
+    """What is known of the patient, and what it comes to, is as the case says."""
+    answer = recommend(record(case), staging(case.staged), library(), region=case.region)
+    _compare(case.expect, answer, case.regimen)
+    assert msgspec.json.decode(encode(answer), type=Recommendation) == answer
+
+
+def _compare(expect: Expected, answer: Recommendation, regimen: str | None) -> None:
     ranked = {candidate.regimen: candidate for candidate in answer.candidates}
     if expect.setting:
         assert answer.situation.setting == expect.setting
@@ -63,12 +82,18 @@ def _compare(expect: Expected, answer: Recommendation, regimen: str) -> None:
         assert any(expect.note in note.text for note in answer.notes), [note.text for note in answer.notes]
     if expect.no_note:
         assert not any(expect.no_note in note.text for note in answer.notes), [note.text for note in answer.notes]
+    given = {"recurrence": None, "after": [], **json.loads(encode(answer.situation))}
+    assert {name: given.get(name) for name in expect.situation} == expect.situation
+    assert not (expect.nobody and answer.candidates)
     if expect.verdict == "not-listed":
         assert regimen not in ranked
         return
+    if regimen is None:
+        assert expect.verdict is None
+        return
     found = ranked[regimen]
     reasons = {reason.criterion: reason.verdict for reason in found.reasons}
-    assert found.verdict == expect.verdict, (reasons, found.blocks)
+    assert expect.verdict in (None, found.verdict), (reasons, found.blocks)
     for verdict, names in (("holds", expect.holds), ("fails", expect.fails), ("unknown", expect.unknown)):
         assert {name: reasons.get(name) for name in names} == dict.fromkeys(names, verdict)
     assert set(expect.blocks) <= {block.criterion for block in found.blocks}
@@ -79,6 +104,12 @@ def _compare(expect: Expected, answer: Recommendation, regimen: str) -> None:
     assert not set(expect.not_missing) & missing
     amounts = {dose.drug: dose.amount for dose in found.doses}
     assert {drug: amounts[drug] for drug in expect.amounts} == expect.amounts
+    rules = {rule.criterion: rule.says for rule in (*found.reasons, *found.cautions, *found.blocks)}
+    assert {name: rules[name] for name, words in expect.says.items() if words not in rules[name]} == {}
+    asked = " | ".join(gap.ask for gap in found.missing)
+    assert [words for words in expect.asks if words not in asked] == [], asked
+    basis = {dose.drug: dose.basis for dose in found.doses}
+    assert {drug: {name: basis[drug].get(name) for name in part} for drug, part in expect.basis.items()} == expect.basis
     if expect.above:
         assert found.rank < ranked[expect.above].rank
 
