@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from services.recommend import units
 from services.recommend.candidates import recommend
 from services.recommend.decision import Answer
 from services.recommend.library import Library, library
@@ -57,6 +58,7 @@ def drugs(known: Library) -> dict[str, Drug]:
 def create(settings: RecommendSettings) -> FastAPI:
     """The service with its knowledge read; raises KnowledgeError where a file is refused."""
     known = library()
+    units.load()
     servers: dict[str, FhirClient] = {}
 
     @asynccontextmanager
@@ -71,7 +73,21 @@ def create(settings: RecommendSettings) -> FastAPI:
             for client in servers.values():
                 await client.__aexit__(None, None, None)
 
-    return create_app("Figaro recommend", routers=[_routes(settings, known, servers)], lifespan=lifespan)
+    async def ready() -> dict[str, object]:
+        return {"knowledge": knowledge(known, datetime.now(UTC).date().isoformat())}
+
+    return create_app("Figaro recommend", routers=[_routes(settings, known, servers)], lifespan=lifespan, ready=ready)
+
+
+def knowledge(known: Library, today: str) -> dict[str, object]:
+    """Which knowledge answers, how much of it nobody has signed, and what is past its review date on that day."""
+    return {
+        "edition": known.knowledge.edition,
+        "digest": known.knowledge.digest,
+        "unsigned": known.drafts,
+        "next_review": known.next_review,
+        "overdue": known.overdue(today),
+    }
 
 
 def _routes(settings: RecommendSettings, known: Library, servers: dict[str, FhirClient]) -> APIRouter:

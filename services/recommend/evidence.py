@@ -9,7 +9,18 @@ import msgspec
 from services.recommend.regimen import Date, Id, Text
 
 Design = Literal[
-    "meta-analysis", "randomised-phase-3", "phase-2", "retrospective", "label", "guideline", "protocol", "patient-information", "judgement"
+    "meta-analysis",
+    "review",
+    "randomised-phase-3",
+    "randomised-phase-2",
+    "phase-2",
+    "cohort",
+    "retrospective",
+    "label",
+    "guideline",
+    "protocol",
+    "patient-information",
+    "judgement",
 ]
 
 
@@ -37,8 +48,20 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"`{self.id}`: the hazard ratio lies outside its interval")
 
 
+class Negative(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the work tested and found no better: exactly these drugs. It is known, and no regimen may propose it."""
+
+    drugs: Annotated[tuple[Id, ...], msgspec.Meta(min_length=1)]
+    with_radiotherapy: bool
+    says: Text
+    at: Text
+
+
 class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One work. `published` at the precision known; `seen` says where its figures were read; `next_review` where the work names one."""
+    """One work. `published` at the precision known; `seen` says where its figures were read; `next_review` where the work names one.
+
+    `seen` begins with "nowhere" where nobody has seen it: then nothing may call itself checked against it.
+    """
 
     id: Id
     citation: Text
@@ -52,4 +75,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     says: Text
     notes: tuple[Text, ...] = ()
     figures: tuple[Figure, ...] = ()
+    negative: Negative | None = None
     unchecked: tuple[Literal["citation", "doi", "pmid", "nct", "published"], ...] = ()
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nobody has seen the work."""
+        return self.seen.startswith("nowhere")

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from services.recommend.amounts import DoseRule
+
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
@@ -103,6 +105,7 @@ class Precautions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     of: Id
     needs: tuple[Need, ...] = ()
     contraindications: tuple[Contraindication, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     review: Review
 
 
@@ -113,32 +116,10 @@ class Cited(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     checked: bool = False
 
 
-class Cap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The most that one dose may be."""
-
-    amount: float
-    unit: Literal["mg"]
-    checked: bool = False
-
-
-class DoseRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a dose is reckoned: mg per m2 of body surface, per kg, by area under the curve, or flat."""
-
-    per: Literal["m2", "kg", "auc", "flat"]
-    amount: Annotated[float, msgspec.Meta(gt=0)]
-    unit: Literal["mg/m2", "mg/kg", "mg", "mg.min/mL"]
-    cap: Cap | None = None
-
-    def __post_init__(self) -> None:
-        if self.unit != {"m2": "mg/m2", "kg": "mg/kg", "flat": "mg", "auc": "mg.min/mL"}[self.per]:
-            raise ValueError(f"a dose per {self.per} is not given in {self.unit}")
-
-    def __str__(self) -> str:
-        return f"AUC {self.amount:g}" if self.per == "auc" else f"{self.amount:g} {self.unit}"
-
-
 class Gives(Cited, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One drug of a regimen: dose, route, days of a cycle of so many days. `first_day` counts from day 1 of cycle 1.
+    """One drug of a regimen: dose, route, days of a cycle of so many days; a cycle of one day is every day, `times_a_day`.
+
+    `first_day` counts from day 1 of cycle 1.
 
     `checked` speaks of the drug, its dose and its days; what nobody has seen in the work beside them is named in `unchecked`.
     """
@@ -149,11 +130,19 @@ class Gives(Cited, frozen=True, kw_only=True, forbid_unknown_fields=True):
     over: Text | None = None
     day: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
     cycle_days: int
+    times_a_day: Literal[1, 2] = 1
     cycles: int | None = None
     until: Text | None = None
     phase: Text | None = None
     first_day: int = 1
     unchecked: tuple[Literal["over", "cycles", "until"], ...] = ()
+
+    @property
+    def rhythm(self) -> str:
+        """On which days of which cycle, or how often a day."""
+        if self.cycle_days == 1:
+            return "once a day" if self.times_a_day == 1 else "twice a day"
+        return f"day {', '.join(map(str, self.day))} every {self.cycle_days} days"
 
 
 class Irradiation(Cited, frozen=True, kw_only=True, forbid_unknown_fields=True):

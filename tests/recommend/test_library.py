@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.recommend.library import FOLDER, check, library, load_library, show
+from services.recommend.app import knowledge
+from services.recommend.library import CASES, FOLDER, check, library, load_library, show
 from shared.fhir.outcome import KnowledgeError, NotFound
 
 
@@ -78,6 +79,30 @@ SPOILT = [
     ("policy/default.yaml", "{fact: creatinine, days", "{fact: kreatinine, days", "No fact is called `kreatinine`"),
     ("evidence/keynote-826.yaml", "ci: [0.49, 0.74]", "ci: [0.61, 0.74]", "outside its interval"),
     ("evidence/keynote-826.yaml", "    level: 95\n", "", "an interval needs its level"),
+    (REGIMEN, "{per: m2, amount: 50, unit: mg/m2}", "{per: m2, amount: 50}", "missing required field `unit`"),
+    (REGIMEN, "unit: mg/m2}", "unit: mg/m2, lighter: {below_kg: 50, amount: 40, unit: mg}}", "no other amount for a lighter patient"),
+    (REGIMEN, ', next: "2027-05-22"}', "}", "missing required field `next`"),
+    ("precautions/paclitaxel.yaml", ', next: "2027-05-22"}', "}", "missing required field `next`"),
+    (
+        "precautions/paclitaxel.yaml",
+        'work: paclitaxel-label, at: "Dosage and administration, premed',
+        'work: nobody, at: "Premed',
+        "nobody",
+    ),
+    (
+        "precautions/topotecan.yaml",
+        "    because: [{work: topotecan-label",
+        "    checked: true\n    because: [{work: topotecan-label",
+        "nobody has seen",
+    ),
+    (
+        "regimens/dostarlimab.yaml",
+        'at: "Dosage and administration"}]\n    checked: false',
+        'at: "Label"}]\n    checked: true',
+        "nobody has seen",
+    ),
+    ("evidence/impower133.yaml", "    checked: false", "    checked: true", "`os` is called checked"),
+    ("evidence/keynote-826.yaml", "    at: Abstract, results; median follow-up 39.1 months\n", "", "missing required field `at`"),
     ("evidence/keynote-826.yaml", 'published: "2023-11-01"', "published: yesterday", "yesterday|published|regex"),
 ]
 
@@ -103,24 +128,85 @@ def test_an_uncited_work_is_refused(copy: Path) -> None:
         load_library(copy)
 
 
+@pytest.mark.parametrize("kind", ["eligible", "ruled-out", "cannot-tell"])
+def test_a_regimen_without_a_case_of_each_kind_is_refused(tmp_path: Path, kind: str) -> None:
+    """The refusal names the regimen's file and what its cases lack."""
+    cases = Path(shutil.copytree(CASES, tmp_path / "cases"))
+    for path in (cases / "cemiplimab").glob("*.yaml"):
+        if f"verdict: {kind}" in path.read_text(encoding="utf-8"):
+            path.unlink()
+    [refusal] = check(cases=cases)
+    assert (refusal.file, refusal.text) == ("cemiplimab.yaml", f"The regimen `cemiplimab` has no case that is {kind}.")
+
+
+def test_cases_of_no_regimen_are_refused(tmp_path: Path) -> None:
+    """A folder that no regimen's name leads to is a regimen forgotten or renamed."""
+    cases = Path(shutil.copytree(CASES, tmp_path / "cases"))
+    (cases / "aspirin").mkdir()
+    assert ["aspirin" in refusal.text for refusal in check(cases=cases)] == [True]
+
+
+def test_a_regimen_that_a_trial_found_no_better_is_refused(copy: Path) -> None:
+    """The loader refuses a regimen that gives exactly what a work says was no better."""
+    spoil(copy, "regimens/carboplatin-chemoradiation.yaml", "  - drug: carboplatin\n", "  - drug: cisplatin\n")
+    spoil(copy, "regimens/carboplatin-chemoradiation.yaml", "{per: auc, amount: 2, unit: mg.min/mL}", "{per: m2, amount: 40, unit: mg/m2}")
+    spoil(copy, "evidence/calla.yaml", "drugs: [durvalumab, cisplatin]", "drugs: [cisplatin]")
+    assert "carboplatin-chemoradiation.yaml" in {refusal.file for refusal in check(copy) if "never proposed" in refusal.text}
+
+
+def test_what_a_trial_found_no_better_is_known_and_in_no_regimen() -> None:
+    """Durvalumab with chemoradiation stands as a work with its figure, and is never proposed."""
+    calla = library().works["calla"]
+    assert calla.negative is not None
+    assert [figure.hazard_ratio for figure in calla.figures] == [0.84]
+    assert not [r for r in library().regimens.values() if set(r.drugs) == {"durvalumab", "cisplatin"}]
+    remarks = [remark.says for remark in library().regimens["cisplatin-chemoradiation"].remarks]
+    assert any("never proposed" in remark for remark in remarks)
+
+
+def test_what_is_past_its_review_shows_in_the_health_of_the_service() -> None:
+    """The patients' page has been past its own date since 2024; after the review date every file is."""
+    assert knowledge(library(), "2026-11-22")["overdue"] == ["evidence/cruk-stage-4.yaml"]
+    assert set(library().reviews) <= set(library().overdue("2027-12-31"))
+
+
+def test_the_founding_documents_stand_with_what_is_wrong_in_them() -> None:
+    """The study with its inconsistencies, the protocol with its gaps, the patients' page with its date."""
+    works = library().works
+    assert len(works["yin-2019"].notes) >= 6
+    assert any("Registry number" in note for note in works["ivb-radiotherapy-protocol"].notes)
+    assert works["cruk-stage-4"].next_review == "2024-10-24"
+
+
+def test_a_drug_by_mouth_is_given_every_day() -> None:
+    """Twice a day, not on the first day of a cycle of one day."""
+    assert "larotrectinib 100 mg by mouth, twice a day, until progression or toxicity" in show("larotrectinib")
+    assert "selpercatinib 160 mg (120 mg below 50 kg) by mouth, twice a day" in show("selpercatinib")
+
+
 def test_every_checked_hazard_ratio_stands_in_the_list_that_was_compared_with_the_sources() -> None:
     """A checked hazard ratio is one of those compared with its work; a new one needs a line here as well."""
     compared = {
-        "keynote-826": {0.60, 0.63, 0.58, 0.65},
-        "keynote-826-first": {0.63, 0.74},
-        "gog-240": {0.71},
-        "gog-240-final": {0.77, 0.68},
-        "gog-204": {1.15, 1.32, 1.26},
-        "beatcc": {0.68, 0.62, 0.43},
-        "compassion-16": {0.64, 0.62},
-        "keynote-a18": {0.59, 0.91},
-        "keynote-a18-survival": {0.67},
-        "interlace": {0.65},
+        "beatcc": {0.43, 0.62, 0.68, 0.73},
+        "calla": {0.84},
         "cccmac": {0.81},
-        "innovatv-301": {0.70, 0.67},
-        "empower-cervical-1": {0.67},
-        "yin-2019": {0.32, 0.40},
-        "wang-2018": {0.72},
+        "compassion-16": {0.62, 0.64},
+        "empower-cervical-1": {0.67, 0.69},
+        "frumovitz-2017": {0.21},
+        "frumovitz-2023": {0.27},
+        "gog-179": {0.76},
+        "gog-204": {1.15, 1.26, 1.27, 1.32, 1.36, 1.39},
+        "gog-240": {0.71, 1.39},
+        "gog-240-final": {0.64, 0.68, 0.77},
+        "innovatv-301": {0.67, 0.70},
+        "interlace": {0.65},
+        "keynote-826": {0.58, 0.60, 0.63, 0.65},
+        "keynote-826-first": {0.61, 0.63, 0.74, 0.76},
+        "keynote-a18": {0.59, 0.91},
+        "keynote-a18-survival": {0.67, 0.72, 0.73, 1.35},
+        "seer-m1-2018": {0.69, 0.79},
+        "wang-2018": {0.64, 0.72},
+        "yin-2019": {0.32, 0.40, 0.52},
     }
     shown = {
         work.id: {figure.hazard_ratio for figure in work.figures if figure.checked and figure.hazard_ratio is not None}
