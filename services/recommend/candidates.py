@@ -10,6 +10,7 @@ from typing import get_args
 
 import msgspec
 
+from services.recommend.beside import beside
 from services.recommend.dates import after, known
 from services.recommend.dosing import INPUT, dose
 from services.recommend.eligibility import UNCHECKED, Facts, Judgement, ask, judge
@@ -51,11 +52,15 @@ def recommend(
     about, herself = disease(record, staging, given, library.book), fitness(record, library.book, asked)
     answer = _Answer(record, library, asked, region, about, herself)
     candidates = answer.candidates()
+    more = beside(record, staging, given, library, asked, about, answer.facts)
     return Recommendation(
         patient=record.patient,
         situation=about.situation,
         candidates=candidates,
-        notes=(*unread(record, staging, library.book), *answer.notes(candidates)),
+        trials=more.trials,
+        pathways=more.pathways,
+        prognosis=more.prognosis,
+        notes=(*unread(record, staging, library.book), *answer.notes(candidates), *more.notes),
         knowledge=library.knowledge,
     )
 
@@ -125,15 +130,16 @@ class _Answer:
         )
 
     def _remarks(self, regimen: Regimen) -> list[str]:
-        """The regimen's remarks, and which of its works are past a review date of their own."""
-        remarks = [marked(r) for r in regimen.remarks if self._holds(r.when) and self._cites_any(r.because)]
+        """The remarks of the regimen and of its drugs, and which of its works are past a review date of their own."""
+        remarks = [marked(r) for r in self.library.remarks(regimen) if self._holds(r.when) and self._cites_any(r.because)]
         works = [self.library.works[shown.work] for shown in regimen.evidence if self._cites(shown.work)]
         past = [work for work in works if work.next_review and (self.record.today or "9999") > work.next_review]
         return remarks + [f"{work.citation.rstrip('.')}: past its own review date of {work.next_review}." for work in past]
 
     def _stale(self, regimen: Regimen) -> list[Caution]:
-        """Values older than the policy allows, of those that this regimen's criteria and doses rest on."""
-        facts = {need.fact for need in self.library.needs(regimen)} | {INPUT.get(given.dose.per, "") for given in regimen.gives}
+        """Values older than the policy allows, of those that this regimen's criteria, precautions and doses rest on."""
+        asked = (*self.library.needs(regimen), *self.library.contraindications(regimen))
+        facts = {rule.fact for rule in asked} | {INPUT.get(given.dose.per, "") for given in regimen.gives}
         sources = {source for fact in facts if (known := self.facts.known.get(fact)) for source in known.sources}
         return [caution for caution in self.herself.stale if sources & set(caution.sources)]
 
@@ -200,7 +206,9 @@ class _Answer:
         notes = list(self.herself.notes)
         setting, policy = self.about.situation.setting, self.policy
         if setting is None:
-            notes.append(Note(text="The record does not tell the stage, and so no setting: nothing is listed until it does."))
+            settles = "; ".join(gap.ask for gap in self.facts.asks.get("figo-2018", ()))
+            text = "The record does not tell the stage, and so no setting: nothing is listed until it does."
+            notes.append(Note(text=f"{text} To settle it: {settles}." if settles else text))
         if setting == "early":
             notes.append(Note(text="Stages IA to IB2 and IIA1 are outside what this knowledge covers: nothing is listed."))
         for remark in policy.remarks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from services.recommend.completeness import lacks
 from services.recommend.policy import Policy
 from services.recommend.regimen import Cited, Contraindication, Place, Predicate, Regimen, Rule
 from services.recommend.shelf import Library
@@ -22,15 +23,36 @@ def faults(found: Library) -> Iterator[tuple[str, str]]:
         rules: tuple[Rule, ...] = (*precautions.needs, *precautions.contraindications)
         for rule in rules:
             yield from ((file, text) for text in _rule_faults(found, rule))
+        for remark in precautions.remarks:
+            yield from ((file, f"There is no work `{place.work}`.") for place in remark.because if place.work not in found.works)
+            yield from ((file, text) for text in (_question_faults(found, remark.when) if remark.when else ()))
     for policy in found.policies.values():
         for text in _policy_faults(found, policy):
             yield f"policy/{policy.id}.yaml", text
+    for file, parts, questions in _beside(found):
+        yield from (
+            (file, f"There is no work `{place.work}`.") for part in parts for place in part.because if place.work not in found.works
+        )
+        yield from ((file, text) for question in questions for text in _question_faults(found, question))
     cited = {place.work for place in _places(found)} | {shown.work for r in found.regimens.values() for shown in r.evidence}
     for work in found.works:
         if work not in cited:
             yield f"evidence/{work}.yaml", f"The work `{work}` is cited nowhere."
+    yield from lacks(found)
     if "default" not in found.policies:
         yield "policy/default.yaml", "There is no policy `default`."
+
+
+def _beside(found: Library) -> Iterator[tuple[str, list[Cited], list[Predicate]]]:
+    """Trials, pathways and prognostic tables: the file, what it cites, and what it asks."""
+    for trial in found.trials.values():
+        yield f"trials/{trial.id}.yaml", [trial, *trial.criteria], [q for c in trial.criteria for q in c.when]
+    for path in found.pathways.values():
+        asked = [q for state in path.states for way in state.ways for q in way.when]
+        yield f"pathways/{path.id}.yaml", [path, *path.states, *path.visits], [*path.belongs.when, *asked]
+    for table in found.prognoses.values():
+        asked = [q for factor in table.factors for group in factor.groups for q in group.when]
+        yield f"prognosis/{table.id}.yaml", [table, *table.factors], [*table.belongs.when, *asked]
 
 
 def _regimen_faults(found: Library, regimen: Regimen) -> Iterator[str]:
@@ -118,8 +140,11 @@ def _places(found: Library) -> Iterator[Place]:
         rules += [*regimen.needs, *regimen.contraindications]
     for precautions in found.precautions.values():
         rules += [*precautions.needs, *precautions.contraindications]
+        yield from (place for remark in precautions.remarks for place in remark.because)
     for rule in rules:
         yield from rule.because
     for policy in found.policies.values():
         for part in _stated(policy):
             yield from part.because
+    for _, parts, _ in _beside(found):
+        yield from (place for part in parts for place in part.because)

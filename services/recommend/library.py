@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from services.recommend.codes import CodeBook
+from services.recommend.completeness import without_cases
 from services.recommend.evidence import Work
 from services.recommend.faults import faults
+from services.recommend.pathway import PathwayFile
 from services.recommend.policy import Policy
+from services.recommend.prognosis import PrognosisFile
 from services.recommend.regimen import Precautions, Regimen
 from services.recommend.shelf import Library
 from services.recommend.text import show as as_text
+from services.recommend.trial import TrialFile
 from shared.fhir.outcome import KnowledgeError
 from shared.knowledge.loader import digest, load
 from shared.oncology.stage import Knowledge
@@ -27,6 +31,7 @@ T = TypeVar("T")
 
 EDITION = "2026.1"
 FOLDER = Path(__file__).parent
+CASES = FOLDER.parents[1] / "tests" / "cases" / "regimens"  # in a checkout; an installed package has none
 
 
 @cache
@@ -45,11 +50,13 @@ def load_library(folder: Path = FOLDER) -> Library:
     return _load(folder, _raise)
 
 
-def check(folder: Path = FOLDER) -> list[KnowledgeError]:
-    """Every refusal, in the order found; empty when the folder is sound."""
+def check(folder: Path = FOLDER, cases: Path = CASES) -> list[KnowledgeError]:
+    """Every refusal, in the order found; empty when the folder is sound, and its regimens have their cases where cases are at hand."""
     refusals: list[KnowledgeError] = []
     try:
-        _load(folder, refusals.append)
+        found = _load(folder, refusals.append)
+        if cases.is_dir() and not refusals:
+            refusals += [_refusal(folder, name, text) for name, text in without_cases(found, cases)]
     except KnowledgeError as error:
         refusals.append(error)
     return refusals
@@ -66,15 +73,22 @@ def _load(folder: Path, refuse: Callable[[KnowledgeError], None]) -> Library:
         precautions=_shelf(folder / "precautions", Precautions, lambda it: it.of, refuse),
         works=_shelf(folder / "evidence", Work, lambda it: it.id, refuse),
         policies=_shelf(folder / "policy", Policy, lambda it: it.id, refuse),
+        trials=_shelf(folder / "trials", TrialFile, lambda it: it.id, refuse),
+        pathways=_shelf(folder / "pathways", PathwayFile, lambda it: it.id, refuse),
+        prognoses=_shelf(folder / "prognosis", PrognosisFile, lambda it: it.id, refuse),
         book=load(folder / "codes.yaml", CodeBook),
         knowledge=Knowledge(EDITION, digest(paths)),
     )
-    whole = len(paths) == sum(map(len, (found.regimens, found.precautions, found.works, found.policies))) + 1
+    shelves = (found.regimens, found.precautions, found.works, found.policies, found.trials, found.pathways, found.prognoses)
+    whole = len(paths) == sum(map(len, shelves)) + 1
     for name, text in faults(found) if whole else ():
-        path = folder / name
-        words = text.split("`")
-        refuse(KnowledgeError(text, file=path.name, line=_line(path, words[1] if len(words) > 1 else "")))
+        refuse(_refusal(folder, name, text))
     return found
+
+
+def _refusal(folder: Path, name: str, text: str) -> KnowledgeError:
+    path, words = folder / name, text.split("`")
+    return KnowledgeError(text, file=path.name, line=_line(path, words[1] if len(words) > 1 else ""))
 
 
 def _shelf(folder: Path, schema: type[T], name: Callable[[T], str], refuse: Callable[[KnowledgeError], None]) -> dict[str, T]:

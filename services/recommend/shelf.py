@@ -9,8 +9,11 @@ import msgspec
 
 from services.recommend.codes import CodeBook
 from services.recommend.evidence import Work
+from services.recommend.pathway import PathwayFile
 from services.recommend.policy import Policy
-from services.recommend.regimen import Contraindication, Need, Precautions, Regimen
+from services.recommend.prognosis import PrognosisFile
+from services.recommend.regimen import Contraindication, Need, Precautions, Regimen, Remark, Review
+from services.recommend.trial import TrialFile
 from shared.oncology.stage import Knowledge
 
 
@@ -21,20 +24,39 @@ class Library(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     precautions: Mapping[str, Precautions]
     works: Mapping[str, Work]
     policies: Mapping[str, Policy]
+    trials: Mapping[str, TrialFile]
+    pathways: Mapping[str, PathwayFile]
+    prognoses: Mapping[str, PrognosisFile]
     book: CodeBook
     knowledge: Knowledge
 
     @cached_property
+    def reviews(self) -> dict[str, Review]:
+        """The state of review of every file, by the file's name."""
+        return (
+            {f"regimens/{r.id}.yaml": r.review for r in self.regimens.values()}
+            | {f"precautions/{p.of}.yaml": p.review for p in self.precautions.values()}
+            | {f"policy/{p.id}.yaml": p.review for p in self.policies.values()}
+            | {f"trials/{t.id}.yaml": t.review for t in self.trials.values()}
+            | {f"pathways/{p.id}.yaml": p.review for p in self.pathways.values()}
+            | {f"prognosis/{p.id}.yaml": p.review for p in self.prognoses.values()}
+        )
+
+    @cached_property
     def next_review(self) -> str:
         """The earliest day on which a file asks to be looked at again."""
-        reviewed = [r.review for part in (self.regimens, self.precautions, self.policies) for r in part.values()]
-        return min(review.next for review in reviewed)
+        return min(review.next for review in self.reviews.values())
 
     @cached_property
     def drafts(self) -> int:
         """How many files nobody has signed off."""
-        reviewed = [r.review for part in (self.regimens, self.precautions, self.policies) for r in part.values()]
-        return sum(review.state == "draft" for review in reviewed)
+        return sum(review.state == "draft" for review in self.reviews.values())
+
+    def overdue(self, today: str) -> list[str]:
+        """The files that asked to be looked at again before that day, and the works that are past a review date of their own."""
+        works = {f"evidence/{work.id}.yaml": work.next_review for work in self.works.values() if work.next_review}
+        due = {name: review.next for name, review in self.reviews.items()} | works
+        return sorted(name for name, date in due.items() if date < today)
 
     def precautions_for(self, regimen: Regimen) -> list[Precautions]:
         """The precautions of the regimen's drugs and of their classes, each once, in the order of the drugs."""
@@ -48,3 +70,7 @@ class Library(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def contraindications(self, regimen: Regimen) -> list[Contraindication]:
         """The regimen's own contraindications, then its drugs'."""
         return [*regimen.contraindications, *(rule for p in self.precautions_for(regimen) for rule in p.contraindications)]
+
+    def remarks(self, regimen: Regimen) -> list[Remark]:
+        """The regimen's own remarks, then its drugs'."""
+        return [*regimen.remarks, *(remark for p in self.precautions_for(regimen) for remark in p.remarks)]

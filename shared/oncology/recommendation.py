@@ -10,14 +10,37 @@ from shared.oncology.stage import Knowledge, Missing
 
 CandidateVerdict = Literal["eligible", "cannot-tell", "ruled-out"]
 ReasonVerdict = Literal["holds", "fails", "unknown"]
+REFERENCE_ONLY = "reference dose, not an order"
 
 
-class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """The setting, the FIGO 2018 label and the line of systemic treatment for advanced disease (1 is the first)."""
+class Irradiated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A course of radiotherapy that was given: whether its field took in the pelvis (None: nobody told), its days and its dose."""
+
+    field: Literal["pelvis", "elsewhere"] | None
+    source: str
+    start: str | None = msgspec.field(name="from", default=None)
+    end: str | None = msgspec.field(name="to", default=None)
+    total_gy: float | None = None
+    fractions: int | None = None
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The setting, the FIGO 2018 label and the line of systemic treatment for advanced disease (1 is the first).
+
+    What follows stands there only where the record tells it. `recurrence`: the farthest that disease is on record to have come back.
+    `after`: what was given before the current line, beside radiotherapy too. `platinum_free_days`: from the last dose of a platinum
+    compound to the next recorded progression, or else to the day of the record. `sources`: what all of this rests on.
+    """
 
     setting: str | None
     stage: str | None
     line: int | None
+    recurrence: Literal["local", "regional", "distant"] | None = None
+    after: tuple[Literal["platinum", "pd-1"], ...] = ()
+    platinum_free_days: int | None = None
+    prior_pelvic_radiotherapy: bool | None = None
+    radiotherapy: tuple[Irradiated, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +63,10 @@ class Caution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DoseAmount(msgspec.Struct, frozen=True, kw_only=True):
-    """A reference dose: the rule as written, the amount for this patient (None: inputs missing) and what it was computed from."""
+    """A reference dose: the rule as written, the amount for this patient (None: inputs missing) and what it was computed from.
+
+    `basis`: formula, inputs with their dates, the clearance before and after its cap, how the amount was rounded. `mark`: what it is.
+    """
 
     drug: str
     rule: str
@@ -52,6 +78,7 @@ class DoseAmount(msgspec.Struct, frozen=True, kw_only=True):
     cycle_days: int | None = None
     rounded: float | None = None
     checked: bool = True
+    mark: str = REFERENCE_ONLY
 
 
 class Radiotherapy(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +180,58 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     registry: str | None
     verdict: CandidateVerdict
     criteria: tuple[TrialCriterion, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One state of a pathway: what is done there, and the resources that show it was reached or passed."""
+
+    state: str
+    says: str
+    sources: tuple[str, ...] = ()
+
+
+class Pathway(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a patient stands on a published pathway. What the pathway leaves undefined is said; nothing is invented for it.
+
+    `schedule` counts in days from day 1 of cycle 1, which is `started` where a cycle was given.
+    """
+
+    id: str
+    title: str
+    track: str | None
+    passed: tuple[Step, ...]
+    current: Step
+    next: tuple[str, ...] = ()
+    undefined: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    schedule: tuple[Activity, ...] = ()
+    started: str | None = None
+    evidence: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class PrognosticGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """One group of a published table beside the other: patients, and shares alive and progression-free, in percent at `months`."""
+
+    group: str
+    n: int
+    overall_survival: float | None
+    progression_free_survival: float | None
+    hers: bool | None
+
+
+class Prognosis(msgspec.Struct, frozen=True, kw_only=True):
+    """One factor of a published table. It describes those patients, and predicts nothing for this one."""
+
+    factor: str
+    groups: tuple[PrognosticGroup, ...]
+    months: int
+    p_overall_survival: str | None = None
+    p_progression_free_survival: str | None = None
+    work: str
+    at: str
+    sources: tuple[str, ...] = ()
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,5 +248,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     situation: Situation
     candidates: tuple[Candidate, ...] = ()
     trials: tuple[Trial, ...] = ()
+    pathways: tuple[Pathway, ...] = ()
+    prognosis: tuple[Prognosis, ...] = ()
     notes: tuple[Note, ...] = ()
     knowledge: Knowledge
