@@ -12,10 +12,12 @@ import msgspec
 
 from services.recommend.beside import beside
 from services.recommend.dates import after, known
+from services.recommend.dose_sum import remark as dose_remark
+from services.recommend.dose_sum import spent
 from services.recommend.dosing import INPUT, dose
 from services.recommend.eligibility import UNCHECKED, Facts, Judgement, ask, judge
 from services.recommend.fitness import Fitness, fitness
-from services.recommend.marks import activity, evidence_figure, marked, regulatory, unchecked
+from services.recommend.marks import activity, evidence_figure, marked, places, regulatory, unchecked
 from services.recommend.policy import Policy
 from services.recommend.radiotherapy import course
 from services.recommend.regimen import Agency, Because, Predicate, Regimen
@@ -107,8 +109,9 @@ class _Answer:
 
     def _candidate(self, regimen: Regimen) -> Candidate:
         judged = self._judge(regimen)
-        doses = [dose(given, self.facts.known, self.policy) for given in regimen.gives]
+        doses = [dose(given, self.facts.known, self.policy, self._cites) for given in regimen.gives]
         courses = [given for given in regimen.radiotherapy if self._cites_any(given.because)]
+        irradiation = tuple(course(given, self._cites) for given in courses)
         gaps = [gap for _, missing in doses for m in missing for gap in (m, *self.facts.asks.get(m.fact, ()))]
         return Candidate(
             regimen=regimen.id,
@@ -121,17 +124,21 @@ class _Answer:
             cautions=(*judged.cautions, *self._stale(regimen)),
             blocks=judged.blocks,
             doses=tuple(amount for amount, _ in doses),
-            radiotherapy=tuple(course(given, self._cites) for given in courses),
+            radiotherapy=irradiation,
             schedule=(*map(activity, regimen.gives), *map(activity, courses)),
             grade=Grade(text=grade.text, by=grade.by) if (grade := regimen.grade) and self._cites_any(grade.because) else None,
             evidence=tuple(self._evidence(regimen)),
-            regulatory=tuple(regulatory(status) for status in regimen.regulatory if known(status.since, self.as_of)),
-            notes=tuple(self._remarks(regimen)),
+            regulatory=tuple(regulatory(status, self._cites) for status in regimen.regulatory if known(status.since, self.as_of)),
+            notes=(*self._remarks(regimen), *([total] if (total := dose_remark(irradiation)) else [])),
         )
 
     def _remarks(self, regimen: Regimen) -> list[str]:
         """The remarks of the regimen and of its drugs, and which of its works are past a review date of their own."""
-        remarks = [marked(r) for r in self.library.remarks(regimen) if self._holds(r.when) and self._cites_any(r.because)]
+        remarks = [
+            f"{marked(r)} {places(r.because, self._cites)}"
+            for r in self.library.remarks(regimen)
+            if self._holds(r.when) and self._cites_any(r.because)
+        ]
         works = [self.library.works[shown.work] for shown in regimen.evidence if self._cites(shown.work)]
         past = [work for work in works if work.next_review and (self.record.today or "9999") > work.next_review]
         return remarks + [f"{work.citation.rstrip('.')}: past its own review date of {work.next_review}." for work in past]
@@ -203,7 +210,7 @@ class _Answer:
 
     def notes(self, candidates: tuple[Candidate, ...]) -> tuple[Note, ...]:
         """What a reader must know beside the candidates."""
-        notes = list(self.herself.notes)
+        notes = [*self.herself.notes, *spent(self.about.situation.radiotherapy)]
         setting, policy = self.about.situation.setting, self.policy
         if setting is None:
             settles = "; ".join(gap.ask for gap in self.facts.asks.get("figo-2018", ()))
