@@ -48,7 +48,7 @@ class _Note:
 
     def lines(self) -> Iterator[str]:
         s = self.staging
-        yield s.patient
+        yield from self._wrapped(s.patient)
         for paragraph in (self._tumour(), *self._stages(), self._course(), self._recorded()):
             yield from self._wrapped(paragraph)
         new = s.editions.get("figo-2018", EditionStage())

@@ -43,7 +43,7 @@ def from_outcome(body: bytes, status: int, *, retry_after: float | None = None, 
 
 def error_class(status: int) -> type[FigaroError]:
     """Which error an HTTP status means when it comes from a FHIR server."""
-    named = {401: Unauthorised, 403: Unauthorised, 404: NotFound, 409: Conflict, 410: Gone, 412: Conflict, 429: Unavailable}
+    named = {401: Unauthorised, 403: Unauthorised, 404: NotFound, 409: Conflict, 410: Gone, 412: Conflict, 429: Unavailable, 501: Rejected}
     if status in named:
         return named[status]
     return Unavailable if status >= 500 else Rejected if status >= 400 else NotFhir

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any, Union
 
 import msgspec
@@ -92,6 +93,7 @@ _HEAD = msgspec.json.Decoder(Head)
 
 def bundle(data: bytes) -> Bundle | RawBundle:
     """The Bundle in the bytes, its resources typed or, where one of them cannot be read, all of them raw. Raises Unreadable."""
+    data = data.removeprefix(BOM_UTF8)
     if not data or data.isspace():
         raise Unreadable("The input is empty. Give a FHIR Bundle of one patient.")
     read: Bundle | RawBundle

@@ -14,6 +14,19 @@ class _SearchParam(msgspec.Struct, frozen=True, rename="camel"):
     type: str = ""
 
 
+class _Operation(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+
+
+class _Service(msgspec.Struct, frozen=True, rename="camel"):
+    coding: tuple[_Code, ...] = ()
+    text: str | None = None
+
+
+class _Security(msgspec.Struct, frozen=True, rename="camel"):
+    service: tuple[_Service, ...] = ()
+
+
 class ResourceCapability(msgspec.Struct, frozen=True, rename="camel"):
     """What is offered for one resource type."""
 
@@ -21,6 +34,7 @@ class ResourceCapability(msgspec.Struct, frozen=True, rename="camel"):
     interaction: tuple[_Code, ...] = ()
     search_param: tuple[_SearchParam, ...] = ()
     search_include: tuple[str, ...] = ()
+    operation: tuple[_Operation, ...] = ()
     conditional_create: bool = False
     conditional_update: bool = False
     update_create: bool = False
@@ -31,6 +45,8 @@ class _Rest(msgspec.Struct, frozen=True, rename="camel"):
     mode: str = "server"
     resource: tuple[ResourceCapability, ...] = ()
     interaction: tuple[_Code, ...] = ()
+    operation: tuple[_Operation, ...] = ()
+    security: _Security | None = None
 
 
 class _Software(msgspec.Struct, frozen=True, rename="camel"):
@@ -63,3 +79,15 @@ class Capabilities(msgspec.Struct, frozen=True, rename="camel", tag_field="resou
     def system(self, interaction: str) -> bool:
         """Whether e.g. `transaction`, `batch`, `history-system` is offered for the whole server."""
         return any(one.code == interaction for rest in self.rest if rest.mode == "server" for one in rest.interaction)
+
+    def operates(self, name: str, type: str | None = None) -> bool:
+        """Whether an operation such as `export` is offered, for the whole server or for a type."""
+        offer = self.of(type) if type else None
+        listed = offer.operation if offer else () if type else [one for rest in self.rest for one in rest.operation]
+        return any(one.name.removeprefix("$") == name for one in listed)
+
+    @property
+    def security(self) -> tuple[str, ...]:
+        """How it says that a client signs in, such as `SMART-on-FHIR` or `OAuth`."""
+        services = [service for rest in self.rest if rest.security for service in rest.security.service]
+        return tuple(code.code for service in services for code in service.coding if code.code)

@@ -19,24 +19,30 @@ import msgspec
 from yarl import URL
 
 from shared.fhir.capability import Capabilities
-from shared.fhir.guard import on_same_base
-from shared.fhir.outcome import Gone, NotFhir, NotFound, OutcomeIssue, Refused, Unavailable
+from shared.fhir.guard import Reach, on_same_base
+from shared.fhir.outcome import Gone, NotFhir, NotFound, OutcomeIssue, Refused, Rejected, ServerAnswer, Unavailable
+from shared.fhir.pace import Pace
 from shared.fhir.paging import Entry, Found, Head, Page, head, ignored, newest, page
-from shared.fhir.transport import Limits, Reply, Token, Transport
+from shared.fhir.refusal import Reply
+from shared.fhir.transport import Limits, Token, Transport
+from shared.fhir.write_mode import Offer
 from shared.fhir.written import Written, written, written_all
 
 Params = Mapping[str, str] | Iterable[tuple[str, str]]
 Resource = Mapping[str, Any] | bytes | msgspec.Raw
 
 _STRICT = {"Prefer": "handling=strict"}
+_FRESH = 600  # seconds
+_NOTHING = b'{"resourceType":"Bundle","type":"transaction"}'
 _JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 class FhirClient:
     """One server, one patient's token at most: the token goes to that base URL and nowhere else.
 
-    `token` is a bearer token, or an async function that gives a fresh one; `retries` counts repetitions of reads;
-    `concurrency` bounds requests under way. Raises Refused when `base_url` is none.
+    `token` is a bearer token, an async function that gives a fresh one, or an Authority that is told of a 401; `retries` counts repetitions
+    of reads. Clients of one server may share a `pace`; else `concurrency` bounds the requests under way. Without a `session` of the
+    caller's, `reach` says which addresses the server's name may lead to. Raises Refused when `base_url` is none.
     """
 
     def __init__(
@@ -45,14 +51,19 @@ class FhirClient:
         *,
         token: Token | None = None,
         session: aiohttp.ClientSession | None = None,
+        reach: Reach | None = None,
         limits: Limits | None = None,
+        pace: Pace | None = None,
         concurrency: int = 8,
         retries: int = 3,
     ) -> None:
         self._limits = limits or Limits()
-        self._wire = Transport(base_url, token=token, session=session, limits=self._limits, concurrency=concurrency, retries=retries)
+        pace = pace or Pace(concurrency=concurrency)
+        self._wire = Transport(base_url, token=token, session=session, reach=reach, limits=self._limits, pace=pace, retries=retries)
         self._base = self._wire.base
         self.base_url = str(self._base)
+        self._offer: tuple[float, Offer] | None = None
+        self._posts = True
 
     async def __aenter__(self) -> Self:
         await self._wire.__aenter__()
@@ -73,6 +84,31 @@ class FhirClient:
                 f"The server at {self.base_url} speaks FHIR {said.fhir_version[:20] or '?'}; we speak R4 (4.0.1): use its R4 base URL."
             )
         return said
+
+    async def offer(self) -> Offer:
+        """What may be written, as it says and as it shows: an empty transaction, which changes nothing, is tried. Kept for ten minutes."""
+        if self._offer is None or time.monotonic() > self._offer[0]:
+            said = await self.capabilities()
+            self._offer = (time.monotonic() + _FRESH, Offer(said, await self._takes_transactions(said)))
+        return self._offer[1]
+
+    async def _takes_transactions(self, said: Capabilities) -> bool:
+        try:
+            await self.transaction(_NOTHING)
+        except ServerAnswer as error:
+            if error.status == 401:
+                raise
+            return error.status in (400, 422) and said.system("transaction")  # some refuse an empty one
+        except Unavailable as error:
+            if error.code != "exception":
+                raise
+            return said.system("transaction")
+        return True
+
+    @property
+    def skew(self) -> float | None:
+        """By how many seconds the server's clock is ahead of ours; None while it has not told (FC-17)."""
+        return self._wire.skew
 
     async def read(self, type: str, id: str) -> bytes:
         """One resource, as sent. Raises NotFound, Gone."""
@@ -156,9 +192,8 @@ class FhirClient:
     async def _pages(self, type: str, asked: list[tuple[str, str]], post: bool) -> AsyncIterator[Page]:
         what = f"search {type}: {', '.join(sorted({name for name, _ in asked})) or 'all'}"
         query = urlencode(asked, safe=":,/")
-        if post:
-            first = await self._wire.read(self._url(type, "_search"), what=what, form=query.encode(), headers=_STRICT)
-        else:
+        first = await self._posted(type, query, what) if post else None
+        if first is None:
             first = await self._wire.read(URL(f"{self._url(type)}?{query}", encoded=True), what=what, headers=_STRICT)
         names: Iterable[str] = [name for name, _ in asked]
         async for one in self._follow(first, what):
@@ -166,6 +201,18 @@ class FhirClient:
             warnings = ignored(names, URL(one.asked, encoded=True).query) if one.asked else ()
             names = ()
             yield msgspec.structs.replace(one, warnings=one.warnings + warnings)
+
+    async def _posted(self, type: str, query: str, what: str) -> Reply | None:
+        """The first page of a posted search; None where the server has no such thing, and is not asked again."""
+        if not self._posts:
+            return None
+        try:
+            return await self._wire.read(self._url(type, "_search"), what=what, form=query.encode(), headers=_STRICT)
+        except (NotFound, Rejected) as error:
+            if error.status not in (404, 405, 501):
+                raise
+            self._posts = False
+            return None
 
     async def _follow(self, reply: Reply, what: str) -> AsyncIterator[Page]:
         seen: set[str] = set()

@@ -132,10 +132,8 @@ def _drug(refs: References, source: str, it: Any, kind: Any, when: str | None, u
 
 
 def _medication(refs: References, source: str, it: Any) -> Concept | None:
-    reference = it.medicationReference
-    if reference is None or reference.reference is None:
-        return None
-    if reference.reference.startswith("#"):
+    reference = it.medicationReference or r4.Reference()
+    if (reference.reference or "").startswith("#"):
         medication = next((m for m in map(_contained, it.contained) if m is not None and f"#{m.id}" == reference.reference), None)
     else:
         medication = refs.medications.get(refs.local(reference) or "")
@@ -182,7 +180,9 @@ def _diagnosis(it: r4.Condition) -> Concept:
 
 def _certainty(extensions: tuple[r4.Extension, ...]) -> str | None:
     """The letter G, V, A or Z (http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit); some senders give it as a plain code."""
-    given = [e for e in extensions if e.url.endswith(CERTAINTY)] if extensions else []
+    if not extensions:
+        return None
+    given = [e for e in extensions if e.url.endswith(CERTAINTY)]
     return next((letter for e in given if (letter := e.valueCoding.code if e.valueCoding else e.valueCode)), None)
 
 
@@ -194,8 +194,10 @@ def _status(concept: Concept | None) -> str | None:
     """The code of HL7's own system where it is among the codings, else the first, else the text."""
     if concept is None:
         return None
-    own = next((c.code for c in concept.codings if c.code and "/condition-" in (c.system or "")), None)
-    return own or _first_code(concept) or concept.text
+    for coding in concept.codings:
+        if coding.code and "/condition-" in (coding.system or ""):
+            return coding.code
+    return _first_code(concept) or concept.text
 
 
 def _first_code(concept: Concept | None) -> str | None:

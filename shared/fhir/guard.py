@@ -1,9 +1,14 @@
-"""Where a token may go: to the FHIR base it was issued for, and nowhere else. Knows URLs, opens none of them."""
+"""Where we may go, and where a token may: to the FHIR base it was issued for, and nowhere else. Knows URLs and addresses, opens none.
+
+Links of pages pass `on_same_base`, endpoints on other hosts the list of their issuer; whichever it is, `Reach` has the last word when the
+connection is made.
+"""
 
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from yarl import URL
 
@@ -33,13 +38,18 @@ def on_same_base(base: URL, link: str) -> URL:
     url = _parsed(link)
     if url is not None and not url.absolute:
         url = _parsed(str(URL(f"{base}/").join(url)))
-    if url is not None and _origin(url) == _origin(base) and not url.fragment and _below(base, url):
+    if url is not None and not url.fragment and below(base, url):
         return url
     elsewhere = url.host if url is not None and url.absolute else "an address that cannot be read"
     raise NotFhir(
         f"The FHIR server at {base} links its next page to {elsewhere}, which is not below that base, so it was not followed: "
         "set the server's own public address to the base URL you use, or use the base URL it believes in."
     )
+
+
+def below(base: URL, url: URL) -> bool:
+    """Whether the URL is the base or stands below it: only there does its token go (SE-10)."""
+    return _origin(url) == _origin(base) and _below(base, url)
 
 
 def is_loopback(url: URL) -> bool:
@@ -67,3 +77,59 @@ def _origin(url: URL) -> tuple[str, str | None, int | None, str | None, str | No
 def _below(base: URL, url: URL) -> bool:
     root = base.raw_path.rstrip("/")
     return url.raw_path.rstrip("/") == root or url.raw_path.startswith(f"{root}/")
+
+
+class Reach:
+    """Which addresses may be connected to: public ones, those in `networks` (CIDR), and a base URL's own where that names an address.
+
+    It is asked with the address that a name has resolved to, at the moment of connecting, so that a name that changes its mind between
+    look-up and connection gains nothing (SE-09). Addresses of cloud metadata services are never allowed. Raises Refused for no CIDR.
+    """
+
+    def __init__(self, networks: Iterable[str] = (), bases: Iterable[URL | str] = ()) -> None:
+        self._networks = [_network(text) for text in networks]
+        for base in bases:
+            self._networks += _named(URL(base).host or "")
+
+    def allows(self, address: str) -> bool:
+        """Whether this numeric address may be connected to."""
+        try:
+            ip = _plain(ip_address(address.partition("%")[0]))
+        except ValueError:
+            return False
+        if ip in _METADATA:
+            return False
+        if any(ip in network for network in self._networks):
+            return True
+        return ip.is_global and not ip.is_multicast and not (ip.version == 6 and (ip.sixtofour or ip.teredo))
+
+
+# AWS, Azure, Google and OpenStack; containers on AWS; AWS over IPv6; Alibaba.
+_METADATA = frozenset(map(ip_address, ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200")))
+_NAT64 = ip_network("64:ff9b::/96")
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise Refused(f"{text[:50]!r} is no network: write it like 10.20.0.0/16 in FIGARO_FHIR_NETWORKS.", code="value") from None
+
+
+def _named(host: str) -> list[IPv4Network | IPv6Network]:
+    if host == "localhost":
+        return [ip_network("127.0.0.0/8"), ip_network("::1")]
+    try:
+        return [ip_network(host)]
+    except ValueError:
+        return []
+
+
+def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 address wraps, else itself."""
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped:
+            return ip.ipv4_mapped
+        if ip in _NAT64:
+            return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 Json = dict[str, Any]
 
 _REQUEST_STATUS = {"draft", "active", "on-hold", "revoked", "completed", "entered-in-error", "unknown"}
+_PUBLICATION_STATUS = {"draft", "active", "retired", "unknown"}
 _BOUND: dict[str, dict[str, set[str]]] = {
     "CarePlan": {"status": _REQUEST_STATUS, "intent": {"proposal", "plan", "order", "option"}},
     "RequestGroup": {"status": _REQUEST_STATUS, "intent": {"proposal", "plan", "directive", "order", "option"}},
@@ -29,6 +30,13 @@ _BOUND: dict[str, dict[str, set[str]]] = {
         "severity": {"high", "moderate", "low"},
     },
     "Device": {"status": {"active", "inactive", "entered-in-error", "unknown"}},
+    **{kind: {"status": _PUBLICATION_STATUS} for kind in ("PlanDefinition", "Library", "ValueSet", "ConceptMap")},
+    "CodeSystem": {"status": _PUBLICATION_STATUS, "content": {"not-present", "example", "fragment", "complete", "supplement"}},
+    "ActivityDefinition": {
+        "status": _PUBLICATION_STATUS,
+        "kind": {"MedicationRequest", "ServiceRequest"},
+        "intent": {"proposal", "plan", "directive", "order", "option"},
+    },
     "Task": {
         "status": {"draft", "requested", "received", "accepted", "rejected", "ready", "cancelled", "in-progress", "on-hold", "failed"}
         | {"completed", "entered-in-error"},
@@ -88,11 +96,9 @@ def check(bundle: Json, given: Collection[str] = ()) -> list[str]:
     `given` are the addresses of the input: of a file whose resources have no ids they are urn:uuid, and resolve in that file only.
     """
     found: list[str] = []
-    types = {entry["fullUrl"]: entry["resource"]["resourceType"] for entry in bundle["entry"] if "resource" in entry}
+    types = {entry["fullUrl"]: entry["resource"]["resourceType"] for entry in bundle["entry"]}
     for entry in bundle["entry"]:
-        resource = entry.get("resource")
-        if resource is None:
-            continue
+        resource = entry["resource"]
         name = f"{resource['resourceType']} {entry['fullUrl']}"
         found += [f"{name}: {complaint}" for complaint in complaints(msgspec.json.encode(resource))]
         found += [f"{name}: {complaint}" for complaint in _unbound(resource)]
@@ -155,6 +161,8 @@ def _invariants(resource: Json) -> Iterator[str]:
         own = _codings(resource)
         if any(own & _codings(component) for component in resource.get("component", ())):
             yield "obs-7: a component does not repeat the code of an observation with a value"
+    if "subjectCanonical" in resource:
+        yield "subjectCanonical is of R4B, and not of R4"
     for profile in resource.get("meta", {}).get("profile", ()):
         for wanted in _PROFILED.get(profile, ()):
             if not any(resource.get(element) for element in wanted):

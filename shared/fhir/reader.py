@@ -82,7 +82,7 @@ class _Reading:
             today=as_of or self.today or None,
             as_of=as_of,
             findings=tuple(findings),
-            issues=tuple(sorted(self.issues, key=lambda issue: (issue.code, issue.sources, issue.text))),
+            issues=tuple(sorted(set(self.issues), key=lambda issue: (issue.code, issue.sources, issue.text))),
         )
 
     def _typed(self, given: Sequence[Given]) -> dict[str, Any]:
@@ -93,15 +93,19 @@ class _Reading:
             if resource is None:
                 continue
             kind = type(resource)
-            source = _source(kind.__name__, resource.id, full_url, position)
+            source = f"{kind.__name__}/{resource.id}" if resource.id else _source(kind.__name__, None, full_url, position)
             if full_url:
                 self.urls[full_url] = source
             if kind not in _KINDS:
                 continue
             if resource.meta.security and any(label.code == AIAST for label in resource.meta.security):
                 continue  # what a machine asserted, ourselves included, is never evidence for a stage
-            if source in newest and _age(resource) <= _age(newest[source]):
-                continue
+            if (other := newest.get(source)) is not None:
+                if resource != other and _said(resource) == _said(other):
+                    text = f"{source} stands twice with different content and nothing tells which is newer; one of the two is not used."
+                    self.set_aside("resource-unreadable", text, source)
+                if _age(resource) <= _age(other):
+                    continue
             newest[source] = resource
             if kind is r4.Patient:
                 self.patients.add(source)
@@ -192,7 +196,7 @@ class _Reading:
         """Why a date contradicts the record, written down at an instant; None where it does not."""
         if not is_date(date):
             return "is not a date"
-        limit = latest(written)
+        limit = latest(written) if written else None
         if (self.limit and later(date, self.limit)) or (limit and later(date, limit)):
             return "is later than the record itself"
         if self.death and later(date, self.death):
@@ -220,6 +224,11 @@ def _local(text: str) -> str:
     """ "Type/id" of an address, without host and version; an address of another form as it is."""
     found = _LOCAL.search(text)
     return found.group(1) if found else text
+
+
+def _said(resource: Any) -> tuple[str | None, str | None]:
+    """What a resource itself says of its age."""
+    return resource.meta.lastUpdated, resource.meta.versionId
 
 
 def _age(resource: Any) -> tuple[str, int, bytes]:

@@ -21,7 +21,7 @@ def stranger(subject: r4.Reference, local: str | None, person: r4.Patient | None
     reference = subject.reference or ""
     if reference.startswith("#"):
         return "its patient stands inside it and cannot be told to be the patient of the record"
-    if conditional := _CONDITIONAL.search(reference):
+    if "?" in reference and (conditional := _CONDITIONAL.search(reference)):
         wanted = {tuple(value.rpartition("|")[::2]) for value in parse_qs(conditional.group(1)).get("identifier", [])}
         ours = {(i.system or "", i.value or "") for i in person.identifier} if person else set()
         return None if wanted & ours else "it names its patient by a search, which fits no Patient of the record"
@@ -34,7 +34,7 @@ def stranger(subject: r4.Reference, local: str | None, person: r4.Patient | None
 
 def hers(subject: r4.Reference) -> bool:
     """Whether a subject that is no stranger is the patient of the record without an address of its own."""
-    return not subject.reference or _CONDITIONAL.search(subject.reference) is not None
+    return not subject.reference or ("?" in subject.reference and _CONDITIONAL.search(subject.reference) is not None)
 
 
 def servers(addresses: set[str]) -> set[str]:

@@ -1,7 +1,8 @@
-"""One HTTP exchange with a FHIR server, within limits: time, size, number at once, repetitions. The only user of aiohttp in `shared/fhir`.
+"""One HTTP exchange with a FHIR server, within limits: time, size, number at once, repetitions.
 
 Reads are repeated after a refused or reset connection and after 429, 502, 503 and 504, with growing waits or the server's Retry-After.
-Writes are sent once: whether a lost one arrived is the caller's to look up (FC-06, FC-07).
+Writes are sent once: whether a lost one arrived is the caller's to look up (FC-06, FC-07). Only a 401 is answered by a second try with a
+fresh token, because what was refused was not done.
 """
 
 from __future__ import annotations
@@ -12,21 +13,48 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self, runtime_checkable
 
 import aiohttp
 import stamina
 import structlog
 from yarl import URL
 
-from shared.fhir.answer import from_outcome
-from shared.fhir.guard import fhir_base
-from shared.fhir.outcome import FigaroError, NotFhir, Unavailable
+from shared.fhir.guard import Reach, below, fhir_base
+from shared.fhir.outcome import NotFhir, Unavailable
+from shared.fhir.pace import Pace
+from shared.fhir.reach import guarded
+from shared.fhir.refusal import Reply, no_fhir, refusal, unreached
 
 FHIR_JSON: Final = "application/fhir+json"
-Token = str | Callable[[], Awaitable[str]]
+
+
+@runtime_checkable
+class Authority(Protocol):
+    """What gives a client its right to ask, for instance a SMART backend service; it keeps and renews its token itself."""
+
+    async def header(self) -> str | None:
+        """The value of the Authorization header, such as "Bearer …", or None. Asked before every request."""
+
+    async def refused(self, header: str | None = None) -> None:
+        """Told that the server answered 401 to this header: the next one shall be another, if there can be one."""
+
+
+Token = str | Callable[[], Awaitable[str]] | Authority
+
+
+class _Bearer:
+    """A token that somebody else looks after."""
+
+    def __init__(self, token: str | Callable[[], Awaitable[str]]) -> None:
+        self._token = token
+
+    async def header(self) -> str | None:
+        return f"Bearer {self._token if isinstance(self._token, str) else await self._token()}"
+
+    async def refused(self, header: str | None = None) -> None:
+        return
 
 
 @dataclass(frozen=True)
@@ -43,15 +71,6 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What came back with a status below 300. Header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True)
 class _Ask:
     """One request; `what` names it in errors."""
 
@@ -64,22 +83,35 @@ class _Ask:
 
 
 class Transport:
-    """Sends requests to one FHIR base. The session given is used and left open; else one is made and closed."""
+    """Sends requests to one FHIR base. The session given is used and left open; else one is made, that connects only within `reach`.
+
+    `skew` is by how many seconds the server's clock is ahead of ours, as far as its last Date tells (FC-17).
+    """
 
     def __init__(
-        self, base_url: str, *, token: Token | None, session: aiohttp.ClientSession | None, limits: Limits, concurrency: int, retries: int
+        self,
+        base_url: str,
+        *,
+        token: Token | None,
+        session: aiohttp.ClientSession | None,
+        reach: Reach | None,
+        limits: Limits,
+        pace: Pace,
+        retries: int,
     ) -> None:
         self.base = fhir_base(base_url, with_token=token is not None)
         self.limits = limits
-        self._token = token
+        self.skew: float | None = None
+        self._authority = token if token is None or isinstance(token, Authority) else _Bearer(token)
         self._session = session
         self._own = session is None
-        self._places = asyncio.Semaphore(concurrency)
+        self._reach = reach or Reach(bases=[self.base])
+        self._pace = pace
         self._attempts = retries + 1
 
     async def __aenter__(self) -> Self:
         if self._session is None:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+            self._session = guarded(self._reach)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -117,12 +149,13 @@ class Transport:
         return min(error.retry_after, self.limits.retry_after) + random.uniform(0, 0.5)  # noqa: S311 -- only spreads the clients
 
     async def _send(self, ask: _Ask) -> Reply:
-        async with self._places, self._within_total(ask):
-            reply = await self._exchange(ask)
-        if reply.status >= 300:
-            raise self._refusal(reply, ask)
-        if reply.body and not _is_json(reply):
-            raise self._no_fhir(reply, ask)
+        place = self._place(ask)
+        async with self._pace.turn(place), self._within_total(ask):
+            reply = await self._exchange(ask, place)
+            if reply.status >= 300:
+                raise refusal(reply, place, writing=ask.writing)
+        if reply.body and not reply.is_json:
+            raise no_fhir(reply, place)
         return reply
 
     @asynccontextmanager
@@ -134,123 +167,50 @@ class Transport:
             late = f"{self._place(ask)} gave no whole answer within {self.limits.total:g} s: it is overloaded or the question too large."
             raise Unavailable(late, code="timeout", outcome_unknown=ask.writing) from error
 
-    async def _exchange(self, ask: _Ask) -> Reply:
+    async def _exchange(self, ask: _Ask, place: str) -> Reply:
+        # No token goes outside the base that it is for (SE-10).
+        authority = self._authority if below(self.base, ask.url) else None
+        header = await authority.header() if authority else None
+        reply = await self._once(ask, place, header)
+        if authority and header and reply.status == 401:
+            await authority.refused(header)
+            if (fresh := await authority.header()) != header:
+                return await self._once(ask, place, fresh)
+        return reply
+
+    async def _once(self, ask: _Ask, place: str, authorization: str | None) -> Reply:
         if self._session is None:
             raise RuntimeError("a FhirClient is opened with `async with`")
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect, sock_read=self.limits.read)
-        headers = await self._headers(ask.headers)
+        limits = self.limits
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect, sock_read=limits.read)
+        headers = _headers(ask.headers, authorization)
         request = self._session.request(ask.method, ask.url, data=ask.body, headers=headers, allow_redirects=False, timeout=timeout)
         try:
             async with request as response:
                 received = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, received, await self._body(response, ask))
+                reply = Reply(response.status, received, await self._body(response, place))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._unreached(error, ask) from error
+            raise unreached(error, place, connect=limits.connect, read=limits.read, writing=ask.writing) from error
+        if reply.date:
+            self.skew = (reply.date - datetime.now(UTC)).total_seconds()
+        return reply
 
-    async def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
-        headers = {"Accept": FHIR_JSON, "Cache-Control": "no-cache", **more}
-        if self._token is not None:
-            token = self._token if isinstance(self._token, str) else await self._token()
-            headers["Authorization"] = f"Bearer {token}"
-        request_id = structlog.contextvars.get_contextvars().get("request_id")
-        if request_id:
-            headers["X-Request-Id"] = str(request_id)
-        return headers
-
-    async def _body(self, response: aiohttp.ClientResponse, ask: _Ask) -> bytes:
+    async def _body(self, response: aiohttp.ClientResponse, place: str) -> bytes:
         chunks = bytearray()
         async for chunk in response.content.iter_chunked(1 << 16):
             chunks += chunk
             if len(chunks) > self.limits.size:
-                raise NotFhir(f"{self._place(ask)} answered with more than {self.limits.size // 1_000_000} MB: ask for smaller pages.")
+                raise NotFhir(f"{place} answered with more than {self.limits.size // 1_000_000} MB: ask for smaller pages.")
         return bytes(chunks)
 
     def _place(self, ask: _Ask) -> str:
         return f"The FHIR server at {self.base} ({ask.what})"
 
-    def _unreached(self, error: Exception, ask: _Ask) -> Unavailable:
-        place = self._place(ask)
-        match error:
-            case aiohttp.ClientConnectorDNSError():
-                return Unavailable(f"{place} has a host name that does not resolve: check the base URL and the network.")
-            case aiohttp.ClientConnectorSSLError():
-                return Unavailable(f"{place} does not speak TLS there: is its address http, or the port another?", code="security")
-            case aiohttp.ClientConnectorCertificateError():
-                return Unavailable(
-                    f"{place} shows a TLS certificate that this machine does not trust: install its issuer.", code="security"
-                )
-            case aiohttp.ConnectionTimeoutError():
-                return Unavailable(f"{place} does not take connections within {self.limits.connect:g} s: check address and firewall.")
-            case aiohttp.ClientConnectorError():
-                return Unavailable(f"{place} refuses connections: is it running, and is that its port?")
-            case TimeoutError():
-                late = f"{place} was silent for {self.limits.read:g} s: it is overloaded or the question is too large."
-                return Unavailable(late, code="timeout", outcome_unknown=ask.writing)
-            case _:
-                return Unavailable(f"{place} broke the connection before its answer was complete.", outcome_unknown=ask.writing)
 
-    def _refusal(self, reply: Reply, ask: _Ask) -> FigaroError:
-        if reply.status in (400, 404, 405) and "html" in _media(reply):
-            return self._no_fhir(reply, ask)
-        advice = _ADVICE.get(reply.status) or _ADVICE[reply.status // 100]
-        if reply.status < 400:
-            advice = advice.format(host=_host(reply.headers.get("location", "")))
-        text = f"{self._place(ask)} answered {reply.status}: {advice}"
-        error = from_outcome(reply.body, reply.status, retry_after=_seconds(reply.headers.get("retry-after")), text=text)
-        if isinstance(error, Unavailable) and reply.status not in (429, 503):
-            error.outcome_unknown = ask.writing
-            error.code = "transient" if reply.status in (502, 504) else "exception"
-        return error
-
-    def _no_fhir(self, reply: Reply, ask: _Ask) -> NotFhir:
-        media = _media(reply)
-        kind = "a web page" if "html" in media else media or "something unnamed"
-        return NotFhir(f"{self._place(ask)} answered with {kind}, not FHIR JSON: is that the FHIR base, which often ends in /fhir or /r4?")
-
-
-_ADVICE: Final = {
-    3: "it sends us on to {host}; use that server's FHIR address as the base URL, we follow no redirects.",
-    4: "it refuses the request; its own issues tell why.",
-    400: "it does not understand the request; its own issues tell why.",
-    401: "the token is missing, spent or unknown to it: sign in again, or check how this client is registered.",
-    403: "the token does not reach this far: ask for the scope, or check what this client is allowed.",
-    404: "it has no such resource or operation, or does not show it to us.",
-    406: "it offers no FHIR JSON here.",
-    409: "it holds a newer version or a conflicting resource: read again, then write again.",
-    410: "what was asked for is deleted or has expired.",
-    412: "it holds a newer version, or several resources match the condition: read again, then write again.",
-    413: "the request is too large for it: send fewer resources at once.",
-    422: "the resource breaks one of its rules; its own issues tell which.",
-    429: "it asks us to slow down: lower the concurrency or try later.",
-    5: "it failed; try again later, and look into its log.",
-    503: "it is not ready; try again later.",
-}
-
-
-def _media(reply: Reply) -> str:
-    return reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _is_json(reply: Reply) -> bool:
-    media = _media(reply)
-    return "json" in media or (not media and reply.body.lstrip()[:1] == b"{")
-
-
-def _host(location: str) -> str:
-    try:
-        return URL(location).host or "another path of its own"
-    except ValueError:
-        return "an address that cannot be read"
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After, as seconds or as an HTTP date, in seconds from now; None when absent or unreadable."""
-    if not retry_after:
-        return None
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    try:
-        moment = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment.tzinfo else None
+def _headers(more: Mapping[str, str], authorization: str | None) -> dict[str, str]:
+    headers = {"Accept": FHIR_JSON, "Cache-Control": "no-cache", **more}
+    if authorization:
+        headers["Authorization"] = authorization
+    if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+        headers["X-Request-Id"] = str(request_id)
+    return headers
