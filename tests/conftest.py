@@ -42,6 +42,19 @@ def hapi() -> Iterator[str]:
         server.__exit__(None, None, None)
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium."""
+    from tests.peers.chromium import chromium as there
+
+    try:
+        return there()
+    except RuntimeError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"Chromium was not there: {error}")
+        pytest.skip(f"Chromium was not there: {error}")
+
+
 @pytest.fixture(params=["sekmet", pytest.param("hapi", marks=pytest.mark.hapi)])
 def fhir_base(request: pytest.FixtureRequest) -> str:
     """Each server in turn: what holds for one of them only is no contract."""

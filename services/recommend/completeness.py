@@ -30,16 +30,26 @@ def lacks(found: Library) -> Iterator[tuple[str, str]]:
     for work in found.works.values():
         figures = [figure.id for figure in work.figures if figure.checked and work.unseen]
         yield from (
-            (f"evidence/{work.id}.yaml", f"The figure `{name}` is called checked, and nobody has seen the work.") for name in figures
+            (
+                f"evidence/{work.id}.yaml",
+                f"The figure `{name}` is called checked, and nobody has seen the work: say in `seen` what was read.",
+            )
+            for name in figures
         )
     for file, name, because in _checked(found):
         if all(place.work in found.works and found.works[place.work].unseen for place in because):
-            yield file, f"`{name}` is called checked, and nobody has seen what it cites."
+            yield (
+                file,
+                f"`{name}` is called checked, and nobody has seen what it cites: say in `seen` what was read.",
+            )
     for regimen in found.regimens.values():
         for work in found.works.values():
             tried = work.negative
             if tried and set(regimen.drugs) == set(tried.drugs) and bool(regimen.radiotherapy) == tried.with_radiotherapy:
-                yield f"regimens/{regimen.id}.yaml", f"`{regimen.id}` is what {work.id} found no better, and is never proposed."
+                yield (
+                    f"regimens/{regimen.id}.yaml",
+                    f"`{regimen.id}` is what {work.id} found no better, and is never proposed: take the regimen out.",
+                )
 
 
 def _checked(found: Library) -> Iterator[tuple[str, str, Because]]:
@@ -65,9 +75,12 @@ def without_cases(found: Library, cases: Path) -> Iterator[tuple[str, str]]:
         told = {load(path, _Case).expect.verdict for path in sorted((cases / regimen.id).glob("*.yaml"))}
         wanted = KINDS if found.needs(regimen) else KINDS[:1]
         if missing := [kind for kind in wanted if kind not in told]:
-            yield f"regimens/{regimen.id}.yaml", f"The regimen `{regimen.id}` has no case that is {' and none that is '.join(missing)}."
+            yield (
+                f"regimens/{regimen.id}.yaml",
+                f"The regimen `{regimen.id}` has no case that is {' and none that is '.join(missing)}: add it below tests/cases.",
+            )
     idle = sorted(path.name for path in cases.iterdir() if path.is_dir() and path.name not in found.regimens)
-    yield from (("regimens/", f"The cases `{name}` are of no regimen.") for name in idle)
+    yield from (("regimens/", f"The cases `{name}` are of no regimen: rename the folder after one, or remove it.") for name in idle)
 
 
 def counts(found: Library) -> dict[str, tuple[int, int]]:

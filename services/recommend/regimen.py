@@ -13,7 +13,7 @@ from services.recommend.amounts import DoseRule
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
+Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$")]
 Setting = Literal["locally-advanced", "locally-advanced-iva", "first-line-metastatic", "later-line"]
 Intent = Literal["curative", "palliative", "supportive"]
 Level = Literal["block", "warn", "ask"]

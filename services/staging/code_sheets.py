@@ -129,9 +129,8 @@ def coded(name: str, title: str, file: Any, rules: Rules) -> Sheet:
             grids.append(_structs(_words(field.name), value, marks))
         else:
             simple.append(Line(_words(field.name), (tuple(_plain(value)) or ("none",),), marks))
-    if simple:
-        grids.insert(0, Grid("Codes and words", ("What", "Codes"), tuple(simple), kind="values"))
-    return Sheet(name, title, about, review, tuple(grids))
+    head = Grid("Codes and words", ("What", "Codes"), tuple(simple), kind="values")
+    return Sheet(name, title, about, review, (head, *grids))
 
 
 def _head(name: str, rules: Rules) -> tuple[tuple[str, ...], tuple[str, ...], Review]:

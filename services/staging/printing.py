@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from textwrap import wrap
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from services.staging.sheets import CHECKED, CONTESTED, UNCHECKED, Grid, Line, Sheet
+from shared.knowledge.printing import environment, signature
 from shared.oncology.stage import Knowledge
 
 _WIDTH = 120
@@ -28,13 +26,9 @@ def text(sheet: Sheet, knowledge: Knowledge) -> str:
 
 def page(sheets: tuple[Sheet, ...], knowledge: Knowledge, *, with_cases: bool) -> str:
     """One self-contained HTML page of one sheet, or of several with contents before them."""
-    environment = Environment(
-        loader=PackageLoader("services.staging", "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["css"] = _css
     title = sheets[0].title if len(sheets) == 1 else "The rules of staging"
     seen = "The cases are those of the repository." if with_cases else "Printed from an installed package: the cases are in the repository."
-    shown = environment.get_template("sheets.html")
+    shown = environment("services.staging").get_template("sheets.html")
     return shown.render(
         title=title,
         sheets=sheets,
@@ -52,9 +46,7 @@ def signed(sheet: Sheet) -> str:
     """Who has signed a sheet, when, and when it is due again."""
     if sheet.review is None:
         return "Signed with the tables that use it."
-    r = sheet.review
-    by = f"signed by {', '.join(r.by)} on {r.on}" if r.by else "signed by nobody yet"
-    return f"Review: {r.state}, {by}, next due {r.next}."
+    return signature(sheet.review)
 
 
 def _checks(grid: Grid) -> bool:
@@ -73,8 +65,3 @@ def _row(line: Line, grid: Grid, number: int) -> Iterator[str]:
         for place, part in enumerate(cell):
             label = f"    {column + ':' if place == 0 else '':26}"
             yield from wrap(part, _WIDTH, initial_indent=label, subsequent_indent=" " * 32, break_on_hyphens=False)
-
-
-def _css(words: str) -> str:
-    """Text inside a CSS string: whatever is not plain is written as its number."""
-    return re.sub(r"[^\w .-]", lambda found: f"\\{ord(found[0]):x} ", words)

@@ -15,6 +15,7 @@ import msgspec
 import yaml
 
 from shared.fhir.outcome import KnowledgeError
+from shared.knowledge.refusals import STEP, mended, unreadable
 
 T = TypeVar("T")
 
@@ -29,8 +30,6 @@ _Core.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|fals
 _Core.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|~|)$"), ["n", "~", ""])
 _Core.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
 _Core.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)\.[0-9]+$"), list("-+0123456789"))
-
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 def load(path: Path, schema: type[T]) -> T:
@@ -48,14 +47,17 @@ def load(path: Path, schema: type[T]) -> T:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise _refusal(path, line, f"Not readable as YAML: {error.problem}.") from error
+        written = data.decode(errors="replace").splitlines()[line - 1 : line]
+        raise _refusal(path, line, unreadable(error.problem, "".join(written))) from error
     except yaml.YAMLError as error:
-        raise _refusal(path, 1, "Not readable as YAML.") from error
+        raise _refusal(path, 1, "Not readable as YAML: the file is to be text in UTF-8, without control characters.") from error
     try:
         return msgspec.convert(plain, schema, strict=True)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `")
-        raise _refusal(path, _line(node, where.rstrip("`")), message + ".") from error
+        where, spot = where.rstrip("`"), _spot(node, where.rstrip("`"))
+        text = mended(message, where, schema, spot.value if isinstance(spot, yaml.ScalarNode) else "")
+        raise _refusal(path, _line(spot, message), text) from error
 
 
 def load_all(folder: Path, schema: type[T]) -> Iterator[tuple[Path, T]]:
@@ -74,7 +76,7 @@ def digest(paths: Iterable[Path]) -> str:
 
 
 def _refusal(path: Path, line: int, text: str) -> KnowledgeError:
-    return KnowledgeError(text, file=path.name, line=line)
+    return KnowledgeError(text, file=f"{path.parent.name}/{path.name}", line=line)
 
 
 def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
@@ -97,14 +99,20 @@ def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
             stack.extend(current.value)
 
 
-def _line(node: yaml.Node, where: str) -> int:
-    """The line of a msgspec path such as `$.rows[2].when`, as near as the path tells."""
-    for name, index in _STEP.findall(where):
+def _spot(node: yaml.Node, where: str) -> yaml.Node:
+    """What stands at a msgspec path such as `$.rows[2].when`, as near as the path tells."""
+    for name, index in STEP.findall(where):
         if isinstance(node, yaml.MappingNode):
             found = [value for key, value in node.value if key.value == name]
             if not found:
-                break
+                break  # msgspec does not name the key of a mapping of one kind of value
             node = found[0]
-        elif isinstance(node, yaml.SequenceNode) and index.isdigit():
+        else:
             node = node.value[int(index)]
-    return int(node.start_mark.line) + 1
+    return node
+
+
+def _line(node: yaml.Node, message: str) -> int:
+    """The line of a node; of the key in it, where the message is about an unknown one."""
+    keys = [key for key, _ in node.value if f"unknown field `{key.value}`" in message] if isinstance(node, yaml.MappingNode) else []
+    return int((keys or [node])[0].start_mark.line) + 1

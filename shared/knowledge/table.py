@@ -15,13 +15,18 @@ import msgspec
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict, every, negated, some
 
 
-class Measure(msgspec.Struct, frozen=True):
+class Measure(msgspec.Struct, frozen=True, gc=False):
     """What is known of a quantity, in the unit of its fact: between `low` and `high`, each end included unless open."""
 
     low: Decimal | None = None
     high: Decimal | None = None
     low_open: bool = False
     high_open: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether no quantity lies in it: it ends before it begins."""
+        return self.low is not None and self.high is not None and self.low > self.high
 
     def at_most(self, limit: Decimal) -> Verdict:
         """Whether the quantity is at most the limit."""
@@ -32,7 +37,7 @@ class Measure(msgspec.Struct, frozen=True):
         return UNKNOWN
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """What the record says of one fact. `open` names findings that leave it in doubt, with the question that would settle it."""
 
     verdict: Verdict = UNKNOWN

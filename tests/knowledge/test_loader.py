@@ -63,19 +63,19 @@ def test_a_good_file_is_read_with_its_decimals_exact(file: Path) -> None:
     [
         (GOOD + "title: Again\n", 8, "`title` stands twice"),
         (GOOD + "    drug: carboplatin\n", 8, "`drug` stands twice"),
-        (GOOD + "dose: []\n", 2, "unknown field `dose`"),
-        (GOOD.replace("    days", "    day"), 4, "unknown field `day`"),
+        (GOOD + "dose: []\n", 8, "no key `dose` here. Is `doses` meant?"),
+        (GOOD.replace("    days", "    day"), 7, "no key `day` here. Is `days` meant?"),
         ("title: &t Weekly\ndoses: []\nother: *t\n", 1, "Aliases are not allowed"),
         ("title: a\ndoses: &d []\nothers: *d\n", 2, "Aliases are not allowed"),
-        (GOOD.replace("title: Weekly", "title: 7"), 2, "Expected `str`, got `int`"),
+        (GOOD.replace("title: Weekly", "title: 7"), 2, "Expected words, found `7`; put it in quotes"),
         (GOOD.replace("40.50", "plenty"), 5, "decimal"),
-        (GOOD.replace("true", "yes"), 6, "Expected `bool`, got `str`"),
-        (GOOD.replace("true", "on"), 6, "Expected `bool`, got `str`"),
-        (GOOD.replace("true", "1"), 6, "Expected `bool`, got `int`"),
-        (GOOD.replace("[1, 8]", "[1, eight]"), 7, "Expected `int`, got `str`"),
-        (GOOD.replace("    given: true\n", ""), 4, "missing required field `given`"),
-        ("doses: []\n", 1, "missing required field `title`"),
-        ("- title\n", 1, "Expected `object`, got `array`"),
+        (GOOD.replace("true", "yes"), 6, "Expected true or false"),
+        (GOOD.replace("true", "on"), 6, "Expected true or false"),
+        (GOOD.replace("true", "1"), 6, "found `1`"),
+        (GOOD.replace("[1, 8]", "[1, eight]"), 7, "Expected a whole number"),
+        (GOOD.replace("    given: true\n", ""), 4, "The key `given` is missing here"),
+        ("doses: []\n", 1, "The key `title` is missing here"),
+        ("- title\n", 1, "Expected keys with values"),
         ("", 1, "empty"),
         ("# nothing but a comment\n", 1, "empty"),
         ("title: [unfinished\n", 2, "Not readable as YAML"),
@@ -88,8 +88,27 @@ def test_what_is_not_in_the_schema_is_refused_with_file_and_line(file: Path, tex
     error = refused(file, text)
 
     assert words in error.text
-    assert (error.file, error.line) == ("sheet.yaml", line)
-    assert str(error).startswith(f"sheet.yaml:{line}: ")
+    assert (error.file, error.line) == (f"{file.parent.name}/sheet.yaml", line)
+    assert str(error).startswith(f"{file.parent.name}/sheet.yaml:{line}: ")
+
+
+def test_of_a_mapping_by_name_the_line_is_where_it_begins(file: Path) -> None:
+    file.write_text("# doses by drug\ncisplatin: {drug: cisplatin, amount: 40, given: true}\ncarboplatin: {drug: carboplatin, amount: 5}\n")
+
+    with pytest.raises(KnowledgeError, match="The key `given` is missing here") as caught:
+        load(file, dict[str, Dose])
+
+    assert (caught.value.file, caught.value.line) == (f"{file.parent.name}/sheet.yaml", 2)
+
+
+@pytest.mark.parametrize("data", [b"title: \xff\n", b"title: a\x00b\n", b"title: \x07\n"])
+def test_bytes_that_are_no_text_are_refused_with_the_file(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+
+    with pytest.raises(KnowledgeError, match="Not readable as YAML") as caught:
+        load(file, Sheet)
+
+    assert (caught.value.file, caught.value.line) == (f"{file.parent.name}/sheet.yaml", 1)
 
 
 @pytest.mark.parametrize(

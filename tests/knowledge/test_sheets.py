@@ -13,7 +13,7 @@ from services.staging import binder, code_sheets, wording
 from services.staging.casebook import Casebook, Example, casebook
 from services.staging.knowledge import EDITIONS, Rules, rules
 from services.staging.printing import page, signed, text
-from services.staging.sheets import CHECKED, CONTESTED, UNCHECKED
+from services.staging.sheets import CHECKED, CONTESTED, UNCHECKED, reviews
 from tests.knowledge.planted import planted
 
 BOOK = casebook()
@@ -119,6 +119,12 @@ def test_every_rule_file_has_a_sheet_as_text_and_as_a_page(name: str) -> None:
         for line in grid.lines:
             assert len(line.cells) == len(grid.columns) - 1
             assert all(cell and all(cell) for cell in line.cells), (name, line.name)
+
+
+def test_every_sheet_that_is_signed_has_its_review_counted() -> None:
+    sheets = [binder.sheet(name, rules(), BOOK) for name in binder.NAMES]
+
+    assert sorted(map(repr, reviews(rules()))) == sorted(repr(sheet.review) for sheet in sheets if sheet.review is not None)
 
 
 def test_a_rule_file_that_is_added_gets_a_sheet() -> None:

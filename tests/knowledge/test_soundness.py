@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from services.staging import casebook, soundness
 from services.staging.consequences import LIMITS, complete
-from services.staging.knowledge import EDITIONS, rules
+from services.staging.knowledge import EDITIONS, RULES, rules
 from shared.knowledge.table import Fact, Measure
 from shared.oncology.verdict import HOLDS
 from tests.knowledge.planted import planted
@@ -75,6 +76,26 @@ def test_a_gap_is_refused(tmp_path: Path, old: str, new: str, words: str) -> Non
     assert refusal.startswith("figo-2018.yaml: ")
     assert words in refusal
     assert "add" in refusal
+
+
+@pytest.mark.parametrize(
+    ("without", "words"),
+    [
+        (("IA",), "Row I answers with a lesion seen only under the microscope, stromal invasion of 3.5 mm"),
+        (("IA", "I"), "No row answers with a lesion seen only under the microscope, stromal invasion of 3.5 mm, and all else excluded"),
+    ],
+)
+def test_a_gap_below_which_no_parent_of_its_own_stands_is_refused(tmp_path: Path, without: tuple[str, ...], words: str) -> None:
+    (refusal,) = refused(tmp_path, ("more_than: 3, unit: mm}\n", "more_than: 4, unit: mm}\n"), *((row_of(stage), "") for stage in without))
+
+    assert refusal.startswith(f"figo-2018.yaml: {words}")
+
+
+def row_of(stage: str) -> str:
+    """A row of FIGO 2018 as it stands in the file."""
+    found = re.search(rf"  - stage: {stage}\n(?:    .*\n)+", (RULES / "figo-2018.yaml").read_text())
+    assert found is not None
+    return found.group()
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,7 @@ def test_the_shipped_rules_are_read_whole() -> None:
             "exactly one",
         ),
         ("metastatic-sites.yaml", "holds: peritoneal_spread", "holds: peritoneum", "peritoneum"),
+        ("metastatic-sites.yaml", "contested: distant-serosa,", "contested: serosa,", "`serosa`, which no dispute is named"),
         ("tnm.yaml", "N2: {holds: [para_aortic_nodes]}", "N2: {holds: [paraaortic_nodes]}", "paraaortic_nodes"),
         ("facts.yaml", "code: false, supplied_by: [bladder_wall, rectal_wall]", "code: false", "wall_without_mucosa"),
         ("references.yaml", "- id: yin-2019", "- id: yin", "yin-2019"),
