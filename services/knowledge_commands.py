@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from shared.fhir.outcome import KnowledgeError, Refused
+from shared.fhir.outcome import FigaroError, KnowledgeError, Refused
 
 knowledge = typer.Typer(help="The rules, regimens and citations.", no_args_is_help=True)
 
 
+Policies = Annotated[
+    Path | None, typer.Option("--policies", metavar="FOLDER", envvar="FIGARO_POLICIES", help="A folder of policies of your own.")
+]
+
+
 @knowledge.command("check", epilog="Example: figaro knowledge check")
-def check() -> None:
+def check(policies: Policies = None) -> None:
     """Validates every rule, regimen and citation; leaves with 1 on any refusal."""
     from services.recommend.completeness import counts
     from services.recommend.library import check, load_library
 
-    refusals = [*_staging_refusals(), *check()]
+    refusals = [*_staging_refusals(), *check(own=policies)]
+    if not refusals:
+        refusals = _few_refusals(policies)
     for refusal in refusals:
         sys.stderr.write(f"refused  {refusal}\n")
     if refusals:
         raise typer.Exit(1)
-    library = load_library()
+    library = load_library(own=policies)
     figures = [figure for work in library.works.values() for figure in work.figures]
     for line in _staging_counts():
         typer.echo(line)
@@ -47,6 +55,20 @@ def _staging_refusals() -> list[KnowledgeError]:
     return [*soundness.refusals(rules), *(casebook.refusals(rules, book) if book is not None else [])]
 
 
+def _few_refusals(policies: Path | None) -> list[KnowledgeError]:
+    """Policies that name a definition of few metastases which staging has not, or has in other words."""
+    from services.recommend.library import load_library
+    from services.staging.knowledge import rules
+
+    known = {name: rule.definition for name, rule in rules().sites.oligometastatic.items()}
+    asked = [(policy.id, policy.oligometastasis) for policy in load_library(own=policies).policies.values()]
+    return [
+        KnowledgeError(f'Staging has no definition {few.id} of few metastases that says "{few.definition}".', file=f"{name}.yaml")
+        for name, few in asked
+        if few and known.get(few.id) != few.definition
+    ]
+
+
 def _staging_counts() -> list[str]:
     from services.staging.casebook import casebook
     from services.staging.knowledge import rules
@@ -66,32 +88,52 @@ def _staging_counts() -> list[str]:
     ]
 
 
-@knowledge.command("show", epilog="Example: figaro knowledge show figo-2018 --html > figo-2018.html")
+@knowledge.command("show", epilog="Example: figaro knowledge show cisplatin-paclitaxel --html > cisplatin-paclitaxel.html")
 def show(
     name: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A rule file of staging, `staging` for all of them, a regimen or a work.")
+        str | None,
+        typer.Argument(
+            metavar="[ID]",
+            help="A rule file of staging, or `staging` for all; any file of recommend (where two kinds share a name, `trials/ID` is one of "
+            "them); `regimens` or `precautions` for all of them.",
+        ),
     ] = None,
-    html: Annotated[bool, typer.Option("--html", help="One page to print and sign instead of text; rule files of staging only.")] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Pages to print and sign instead of text; rule files of staging, regimens and precautions only.")
+    ] = False,
 ) -> None:
-    """Shows a rule file, a regimen or a work as a person would read it; without an id, lists them."""
+    """Shows a file of the knowledge as a person would read it; without an id, lists them."""
     from services.recommend.library import library
-    from services.recommend.text import show as show_regimen
+    from services.recommend.page import BOOKLETS, leaves
+    from services.recommend.page import page as page_of_regimens
+    from services.recommend.text import kinds
+    from services.recommend.text import show as show_text
     from services.staging import binder
     from services.staging.knowledge import rules
     from services.staging.printing import page, text
 
     if name is None:
-        shelf = library()
-        for title, ids in (("rules of staging", (binder.BOOKLET, *binder.NAMES)), ("regimens", shelf.regimens), ("works", shelf.works)):
-            typer.echo(f"{title}\n  " + "\n  ".join(ids if title.startswith("rules") else sorted(ids)))
+        for title, ids in {
+            "rules of staging": (binder.BOOKLET, *binder.NAMES),
+            **{kind: sorted(of) for kind, of in kinds(library()).items()},
+        }.items():
+            typer.echo(f"{title}\n  " + "\n  ".join(ids))
     elif name == binder.BOOKLET or name in binder.NAMES:
         sheets, looked = _sheets(name)
         edition = rules().knowledge
         typer.echo(page(sheets, edition, with_cases=looked) if html else "\n\n".join(text(sheet, edition) for sheet in sheets), nl=False)
+    elif html and (found := leaves(name, library())):
+        typer.echo(page_of_regimens(found, library()), nl=False)
     elif html:
-        raise Refused(f"Only rule files of staging have a page to print: {', '.join((binder.BOOKLET, *binder.NAMES))}.")
+        raise Refused(f"{name} has no page to print: give a rule file of staging, a regimen or a precaution, or all of {_all(BOOKLETS)}.")
+    elif name in BOOKLETS:
+        typer.echo("\n\n".join(show_text(f"{name}/{each}", library()) for each in sorted(kinds(library())[name])), nl=False)
     else:
-        typer.echo(show_regimen(name, library()))
+        typer.echo(show_text(name, library()), nl=False)
+
+
+def _all(booklets: tuple[str, ...]) -> str:
+    return ", ".join(("staging", *booklets))
 
 
 def _sheets(name: str) -> tuple[tuple[Any, ...], bool]:
@@ -101,3 +143,41 @@ def _sheets(name: str) -> tuple[tuple[Any, ...], bool]:
 
     book = casebook()
     return (binder.booklet(rules(), book) if name == binder.BOOKLET else (binder.sheet(name, rules(), book),)), book is not None
+
+
+@knowledge.command("export", epilog="Example: figaro knowledge export > figaro.json")
+def export(
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A file to write to instead of standard output.")] = None,
+) -> None:
+    """The knowledge as one FHIR R4 transaction: definitions, code systems, value sets and maps, each put under a fixed id."""
+    import msgspec
+
+    from shared.fhir.r4 import check as wrong_with
+
+    bundle = definitions()
+    if wrong := wrong_with(bundle):
+        raise FigaroError(f"The definitions are not valid FHIR R4: {wrong[0]} ({len(wrong)} in all).")
+    data = msgspec.json.format(msgspec.json.encode(bundle), indent=2) + b"\n"
+    if out is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+        return
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise Refused(f"{out.name} cannot be written: {(error.strerror or 'no reason given').lower()}.") from None
+
+
+def definitions() -> dict[str, Any]:
+    """Everything that both services know, as the transaction that `export` prints."""
+    from services.recommend.app import drugs
+    from services.recommend.definitions import plans
+    from services.recommend.library import FOLDER, library
+    from services.recommend.pathway_definitions import pathways
+    from services.recommend.sources import sources
+    from services.staging.definitions import definitions as of_staging
+    from services.staging.knowledge import rules
+    from shared.fhir.definitions import bundle
+
+    shelf = library()
+    return bundle([*of_staging(rules()), *sources(shelf, FOLDER), *pathways(shelf), *plans(shelf, drugs(shelf))])

@@ -38,23 +38,27 @@ def beside(record: Record, staging: Staging, given: History, library: Library, p
     number, more = policy.number, pathway_facts(record, staging, given, facts.known, policy)
     facts = msgspec.structs.replace(facts, known={**facts.known, **more})
 
+    def cites(work: str) -> bool:
+        return known(library.works[work].published, record.as_of)
+
     def there(because: Because) -> bool:
-        return any(known(library.works[place.work].published, record.as_of) for place in because)
+        return any(cites(place.work) for place in because)
 
     def belongs(to: Belongs) -> bool:
         in_setting = bool(set(to.settings) & set(about.settings)) and staging.disease_state in to.disease
         return in_setting and all(ask(question, facts.known, number) is HOLDS for question in to.when)
 
     trials = [
-        judge(trial, facts, number)
+        judge(trial, facts, number, cites, record.as_of)
         for trial in library.trials.values()
         if there(trial.because) and belongs(Belongs(settings=trial.settings, disease=trial.disease))
     ]
-    pathways = [walk(p, facts, given, policy) for p in library.pathways.values() if there(p.because) and belongs(p.belongs)]
+    walked = [walk(p, facts, given, policy) for p in library.pathways.values() if there(p.because) and belongs(p.belongs)]
+    pathways = [msgspec.structs.replace(path, evidence=tuple(filter(cites, path.evidence))) for path in walked]
     tables = [table for table in library.prognoses.values() if there(table.because) and belongs(table.belongs)]
-    shown = [(table, context(table, facts, number)) for table in tables]
+    shown = [(table, [factor for factor in context(table, facts, number) if cites(factor.work)]) for table in tables]
     notes = [
-        Note(text=limit, sources=tuple(place.work for place in table.because))
+        Note(text=limit, sources=tuple(place.work for place in table.because if cites(place.work)))
         for table, factors in shown
         if factors
         for limit in table.limits

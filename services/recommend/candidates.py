@@ -17,13 +17,14 @@ from services.recommend.dose_sum import spent
 from services.recommend.dosing import INPUT, dose
 from services.recommend.eligibility import UNCHECKED, Facts, Judgement, ask, judge
 from services.recommend.fitness import Fitness, fitness
-from services.recommend.marks import activity, evidence_figure, marked, places, regulatory, unchecked
+from services.recommend.marks import activity, evidence_figure, marked, places, regulatory, unchecked, works
 from services.recommend.policy import Policy
 from services.recommend.radiotherapy import course
 from services.recommend.regimen import Agency, Because, Predicate, Regimen
 from services.recommend.shelf import Library
 from services.recommend.situation import Disease, disease
 from services.recommend.treatments import history
+from services.recommend.under_policy import counted
 from services.recommend.unread import unread
 from shared.fhir.outcome import Refused
 from shared.oncology.recommendation import Candidate, Caution, EvidenceFigure, Grade, Note, Reason, Recommendation, Situation
@@ -38,11 +39,10 @@ def recommend(
     record: Record, staging: Staging, library: Library, *, policy: str = "default", region: Agency | None = None
 ) -> Recommendation:
     """The candidates for this record as staged; raises Refused for a policy or an agency that is not there."""
-    if policy not in library.policies:
-        raise Refused(f"There is no policy {policy}; there are: {', '.join(sorted(library.policies))}.")
+    asked = library.policy(policy)
     if region is not None and region not in get_args(Agency):
         raise Refused(f"There is no agency {region}; there are: {', '.join(get_args(Agency))}.")
-    asked = library.policies[policy]
+    region = region or asked.region
     nobody = Recommendation(patient=record.patient, situation=Situation(setting=None, stage=None, line=None), knowledge=library.knowledge)
     if not staging.primary.applies:
         why = (staging.primary.why_not or "no invasive carcinoma of the cervix").rstrip(".")
@@ -50,21 +50,23 @@ def recommend(
     if record.dead or (record.deceased and not (record.as_of and after(record.deceased, record.as_of))):
         return msgspec.structs.replace(nobody, notes=(Note(text="The patient has died; nothing is proposed."),))
     record = _then(record)
+    staging, under = counted(staging, asked)
     given = history(record, staging, library.book, asked)
     about, herself = disease(record, staging, given, library.book), fitness(record, library.book, asked)
     answer = _Answer(record, library, asked, region, about, herself)
     candidates = answer.candidates()
     more = beside(record, staging, given, library, asked, about, answer.facts)
-    return Recommendation(
+    found = Recommendation(
         patient=record.patient,
         situation=about.situation,
         candidates=candidates,
         trials=more.trials,
         pathways=more.pathways,
         prognosis=more.prognosis,
-        notes=(*unread(record, staging, library.book), *answer.notes(candidates), *more.notes),
+        notes=(*under, *unread(record, staging, library.book), *answer.notes(candidates), *more.notes),
         knowledge=library.knowledge,
     )
+    return msgspec.structs.replace(found, works=works(found, library, record.as_of))
 
 
 def _then(record: Record) -> Record:
@@ -151,9 +153,10 @@ class _Answer:
         return [caution for caution in self.herself.stale if sources & set(caution.sources)]
 
     def _judge(self, regimen: Regimen) -> Judgement:
-        library = self.library
+        needs = map(self.policy.worded, self.library.needs(regimen))
+        contraindications = map(self.policy.worded, self.library.contraindications(regimen))
         approval = [self._approval(regimen)] if self.region and regimen.gives and not regimen.generic else []
-        return judge(library.needs(regimen), library.contraindications(regimen), self.facts, self.policy.number, self._cites, approval)
+        return judge(needs, contraindications, self.facts, self.policy.number, self._cites, approval)
 
     def _approval(self, regimen: Regimen) -> tuple[Reason, Missing | None]:
         """Whether the agency that the caller names has approved this regimen for this disease by the day asked for."""
@@ -170,7 +173,8 @@ class _Answer:
         best = (held or now)[0]
         text = f"{self.region}: {best.status}{f' since {best.since}' if best.since else ''}{f', for {best.use}' if best.use else ''}"
         text += "." if best.checked else f"{UNCHECKED}."
-        return Reason(criterion=name, verdict="holds" if held else "fails", says=text, evidence=tuple(p.work for p in best.because)), None
+        works = tuple(place.work for place in best.because if self._cites(place.work))
+        return Reason(criterion=name, verdict="holds" if held else "fails", says=text, evidence=works), None
 
     def _cites(self, work: str) -> bool:
         return known(self.library.works[work].published, self.as_of)
@@ -193,7 +197,7 @@ class _Answer:
 
     def _place(self, regimen: Regimen, candidate: Candidate) -> tuple[int, ...]:
         """Ruled-out last; what the policy lifts first; support after treatment; settled before open; tier; preference; place."""
-        holding = [p for p in self.policy.preferences if self._holds(p.when)]
+        holding = [p for p in self.policy.preferences if self._holds(p.when) and self._cites_any(p.because)]
         lifted = any(p.regimen == regimen.id for p in holding)
         preferred = any(p.drug in regimen.drugs for p in holding if p.drug)
         tiers = [tier.regimens for order in self.policy.order if order.setting in self.about.settings for tier in order.tiers]
@@ -219,7 +223,7 @@ class _Answer:
         if setting == "early":
             notes.append(Note(text="Stages IA to IB2 and IIA1 are outside what this knowledge covers: nothing is listed."))
         for remark in policy.remarks:
-            if self._holds(remark.when):
+            if self._holds(remark.when) and self._cites_any(remark.because):
                 notes.append(Note(text=marked(remark), sources=tuple(place.work for place in remark.because if self._cites(place.work))))
         if open_points := unchecked(candidates):
             notes.append(Note(text=f"{open_points} thresholds and doses used here are not checked against the source; each is marked."))

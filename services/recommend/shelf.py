@@ -14,6 +14,7 @@ from services.recommend.policy import Policy
 from services.recommend.prognosis import PrognosisFile
 from services.recommend.regimen import Contraindication, Need, Precautions, Regimen, Remark, Review
 from services.recommend.trial import TrialFile
+from shared.fhir.outcome import Refused
 from shared.oncology.stage import Knowledge
 
 
@@ -57,6 +58,12 @@ class Library(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         works = {f"evidence/{work.id}.yaml": work.next_review for work in self.works.values() if work.next_review}
         due = {name: review.next for name, review in self.reviews.items()} | works
         return sorted(name for name, date in due.items() if date < today)
+
+    def policy(self, name: str) -> Policy:
+        """The policy of that name; raises Refused, naming those that there are."""
+        if name not in self.policies:
+            raise Refused(f"There is no policy {name[:60]}; there are: {', '.join(sorted(self.policies))}.")
+        return self.policies[name]
 
     def precautions_for(self, regimen: Regimen) -> list[Precautions]:
         """The precautions of the regimen's drugs and of their classes, each once, in the order of the drugs."""

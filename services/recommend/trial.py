@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from services.recommend.dates import known
 from services.recommend.eligibility import UNCHECKED, Facts, ask
 from services.recommend.regimen import Cited, Date, Id, Predicate, Review, Setting, State, Text
 from shared.oncology.recommendation import Trial, TrialCriterion
@@ -40,9 +41,15 @@ class TrialFile(Cited, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"`{self.id}` is called open and says not on which day")
 
 
-def judge(trial: TrialFile, facts: Facts, number: Callable[[str], float]) -> Trial:
-    """The trial with each criterion answered; a criterion that fails rules out, a silent one leaves it open."""
-    criteria = tuple(_answer(criterion, facts, number) for criterion in trial.criteria)
+def judge(
+    trial: TrialFile,
+    facts: Facts,
+    number: Callable[[str], float],
+    cites: Callable[[str], bool] = lambda work: True,
+    as_of: str | None = None,
+) -> Trial:
+    """The trial with each criterion answered; a criterion that fails rules out, a silent one leaves it open. `cites` hides later works."""
+    criteria = tuple(_answer(criterion, facts, number, cites) for criterion in trial.criteria)
     verdicts = {criterion.verdict for criterion in criteria}
     return Trial(
         id=trial.id,
@@ -50,22 +57,24 @@ def judge(trial: TrialFile, facts: Facts, number: Callable[[str], float]) -> Tri
         registry=trial.registry,
         verdict="ruled-out" if "fails" in verdicts else "cannot-tell" if "unknown" in verdicts else "eligible",
         criteria=criteria,
-        notes=(_status(trial), *trial.remarks),
+        notes=(_status(trial, as_of), *trial.remarks),
     )
 
 
-def _answer(criterion: Criterion, facts: Facts, number: Callable[[str], float]) -> TrialCriterion:
+def _answer(criterion: Criterion, facts: Facts, number: Callable[[str], float], cites: Callable[[str], bool]) -> TrialCriterion:
     verdict = every(ask(question, facts.known, number) for question in criterion.when) if criterion.when else UNKNOWN
     sources = tuple(dict.fromkeys(s for q in criterion.when if (fact := facts.known.get(q.fact)) for s in fact.sources))
     return TrialCriterion(
         text=criterion.text if criterion.checked else criterion.text.rstrip(".") + UNCHECKED,
         verdict="holds" if verdict is HOLDS else "fails" if verdict is FAILS else "unknown",
         sources=sources,
+        evidence=tuple(place.work for place in criterion.because if cites(place.work)),
+        at=tuple(place.at for place in criterion.because if cites(place.work)),
         ask=criterion.ask if verdict is UNKNOWN else None,
     )
 
 
-def _status(trial: TrialFile) -> str:
-    if trial.status == "open":
+def _status(trial: TrialFile, as_of: str | None) -> str:
+    if trial.status == "open" and known(trial.status_on, as_of):
         return f"Listed as open on {trial.status_on}; ask the registry whether it still is, and where."
     return "Nobody knows here whether it is open; ask before it is offered."

@@ -126,6 +126,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     record: tuple[Line, ...] = ()
     as_of: str | None = None
     region: Literal["FDA", "EMA", "NMPA"] | None = None
+    policy: str = "default"
     expect: Expected
 
 

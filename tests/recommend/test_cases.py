@@ -64,10 +64,10 @@ def _told(folder: str) -> list[Any]:
     return [pytest.param(case, id=f"{stem}: {case.says}") for stem, case in found]
 
 
-@pytest.mark.parametrize("case", [*_told("situation"), *_told("fitness"), *_told("bad-input")])
+@pytest.mark.parametrize("case", [*_told("situation"), *_told("fitness"), *_told("bad-input"), *_told("policies")])
 def test_patient(case: Case) -> None:
     """What is known of the patient, and what it comes to, is as the case says."""
-    answer = recommend(record(case), staging(case.staged), library(), region=case.region)
+    answer = recommend(record(case), staging(case.staged), library(), policy=case.policy, region=case.region)
     _compare(case.expect, answer, case.regimen)
     assert msgspec.json.decode(encode(answer), type=Recommendation) == answer
 
