@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -23,12 +23,20 @@ _CHILD = Path(__file__).with_name("sekmet_child.py")
 
 @contextmanager
 def embedded_fhir_server(
-    *, token: str | None = None, notify: Literal["put-resource", "post-endpoint"] = "put-resource", patience: float = 60
+    *,
+    token: str | None = None,
+    clients: Sequence[Mapping[str, object]] = (),
+    token_life: int = 300,
+    notify: Literal["put-resource", "post-endpoint"] = "put-resource",
+    patience: float = 60,
 ) -> Iterator[str]:
     """Yields the base URL once the server answers; ends it and removes its data on leaving, also after an error.
 
-    With `token` it asks for that bearer token. `notify` is how a rest-hook Subscription delivers: PUT below the endpoint, as HAPI does,
-    or POST to it. `patience` is in seconds. Raises Refused when the extra is not installed, Unavailable when the server does not start.
+    With `token` it asks for that bearer token; with `clients` for one of its own token endpoint, where those are registered (`client_id`,
+    `scopes`, and `jwks`, `jwks_url` or `client_secret`), which lives for `token_life` seconds. `notify` is how a rest-hook Subscription
+    delivers: PUT below the endpoint, as HAPI does, or POST to it. `patience` is in seconds.
+
+    Raises Refused when the extra is not installed, Unavailable when the server does not start.
     """
     if importlib.util.find_spec("sekmet") is None:
         raise Refused(
@@ -38,7 +46,7 @@ def embedded_fhir_server(
         # The child gets the socket and not a port number, so that nobody else can take the port in between.
         with socket.create_server(("127.0.0.1", 0)) as listener:
             base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/fhir"
-            process = _start(Path(folder), listener, _settings(base_url, folder, token, notify))
+            process = _start(Path(folder), listener, _settings(base_url, folder, _auth(token, clients, token_life), notify))
         try:
             _await(process, base_url, patience, Path(folder, "log"))
             yield base_url
@@ -46,8 +54,13 @@ def embedded_fhir_server(
             _end(process)
 
 
-def _settings(base_url: str, folder: str, token: str | None, notify: str) -> dict[str, object]:
-    auth = {"types": ["bearer"], "tokens": [token]} if token else {"types": ["none"]}
+def _auth(token: str | None, clients: Sequence[Mapping[str, object]], token_life: int) -> dict[str, object]:
+    if clients:
+        return {"types": ["smart"], "smart_clients": list(clients), "token_lifetime": token_life}
+    return {"types": ["bearer"], "tokens": [token]} if token else {"types": ["none"]}
+
+
+def _settings(base_url: str, folder: str, auth: dict[str, object], notify: str) -> dict[str, object]:
     return {
         "base_url": base_url,
         "data_dir": folder,
