@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
+from services.recommend.citations import address_of, places
 from shared.fhir.detected_issue import detected_issue
-from shared.oncology.recommendation import Candidate, Recommendation
+from shared.oncology.recommendation import Candidate, Caution, Citation, Recommendation
 from shared.oncology.stage import Staging
 
 Json = dict[str, Any]
 
 
-def block(patient: str, candidate: Candidate, requests: list[str]) -> Json:
-    """What rules a candidate out, implicating its requests."""
-    text = f"{candidate.title}: " + "; ".join(b.says for b in candidate.blocks)
-    evidence = sorted({source for b in candidate.blocks for source in b.sources})
-    return detected_issue("contraindication", text, "high", patient, requests, evidence)
+class Blocked(NamedTuple):
+    """One contraindication that holds, and every candidate that it rules out."""
+
+    block: Caution
+    candidates: list[Candidate]
+
+    @property
+    def key(self) -> str:
+        return f"{self.block.criterion}|{self.block.says}"
+
+
+def blocked(candidates: Iterable[Candidate]) -> list[Blocked]:
+    """Each contraindication once, in the order of the candidates."""
+    found: dict[str, Blocked] = {}
+    for candidate in candidates:
+        for block in candidate.blocks:
+            one = Blocked(block, [candidate])
+            found.setdefault(one.key, Blocked(block, [])).candidates.append(candidate)
+    return list(found.values())
+
+
+def contraindication(patient: str, found: Blocked, requests: Iterable[str], works: dict[str, Citation]) -> Json:
+    """One contraindication as an issue: what it rules out is implicated, what it rests on is the evidence, its work the reference."""
+    block = found.block
+    titles = "; ".join(candidate.title for candidate in found.candidates)
+    text = f"{block.says.rstrip('.')}. Rules out: {titles}. [{': '.join(filter(None, (block.criterion, places(block))))}]"
+    issue = detected_issue("contraindication", text, "high", patient, requests, sorted(set(block.sources)))
+    address = next((url for work in block.evidence if work in works and (url := address_of(works[work]))), None)
+    return issue | ({"reference": address} if address else {})
 
 
 def review(staging: Staging, recommendation: Recommendation, why: str) -> Json:

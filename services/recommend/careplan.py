@@ -10,15 +10,15 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
-from services.recommend import attention
+from services.recommend import activities, attention
 from services.recommend.decision import DECISION, Answer, decision, proposes, sources
 from services.recommend.narrative import narrative, nothing_eligible
-from services.recommend.options import Drug, action, options
+from services.recommend.options import Drug, Option, action, options, regimen_canonical
 from shared.fhir.assertion import AIAST, FIGARO, reference
 from shared.fhir.codes import SNOMED
 from shared.fhir.derived import Derived, derive
 from shared.fhir.r4 import references
-from shared.oncology.recommendation import Candidate
+from shared.oncology.recommendation import Candidate, Trial
 
 Json = dict[str, Any]
 # How a draft of ours is withdrawn, by type. A derived stage stays: it says what was derived on its day.
@@ -73,14 +73,15 @@ class _Writer:
         candidates = self.recommendation.candidates
         derived = derive(self.record, self.staging, self._add, at=self.at, author=device)
         requests = {c.regimen: self._requests(c) for c in candidates}
-        blocks = self._blocks(candidates, requests, device)
+        trials = [self._trial(trial) for trial in self.recommendation.trials if trial.verdict != "ruled-out"]
+        blocks = self._blocks(requests, device)
         tasks = []
         if why := nothing_eligible(self.recommendation):
             task = attention.review(self.staging, self.recommendation, why)
             tasks.append(self._add("task", "", {**task, "authoredOn": self.at, "requester": {"reference": device}}))
         group = self._group(requests, derived.stages["figo-2018"], device) if requests else None
-        plan = self._plan(derived, blocks, group, device, replaces)
-        written = [plan, *([group] if group else []), *derived.all, *blocks, *tasks]
+        plan = self._plan(derived, blocks, self._activities(group, trials), device, replaces)
+        written = [plan, *([group] if group else []), *derived.all, *blocks, *tasks, *(url for url, _ in trials)]
         self._provenance([*written, *(url for found in requests.values() for _, url in found)], device)
 
     def withdraw(self, earlier: Replaced) -> None:
@@ -117,26 +118,45 @@ class _Writer:
         }
         return self._add("device", "", resource, value=f"figaro-{self.software}")
 
-    def _requests(self, candidate: Candidate) -> list[tuple[str, str]]:
+    def _requests(self, candidate: Candidate) -> list[tuple[Option, str]]:
         found = []
         group = {"system": f"{FIGARO}/sid/regimen", "value": f"{self.written_as}-{candidate.regimen}"}
         for option in options(candidate, self.staging, self.drugs, self.recommendation.knowledge.edition):
             slot = "groupIdentifier" if option.resource["resourceType"] == "MedicationRequest" else "requisition"
             resource = {**option.resource, slot: group, "authoredOn": self.at}
-            found.append((option.title, self._add("request", f"{candidate.regimen}|{option.key}", resource)))
+            found.append((option, self._add("request", f"{candidate.regimen}|{option.key}", resource)))
         return found
 
-    def _blocks(self, candidates: tuple[Candidate, ...], requests: dict[str, list[tuple[str, str]]], device: str) -> list[str]:
-        known = {"identifiedDateTime": self.at, "author": {"reference": device}}
-        found = {c.regimen: attention.block(self.staging.patient, c, [r for _, r in requests[c.regimen]]) for c in candidates if c.blocks}
-        return [self._add("issue", f"block|{regimen}", {**issue, **known}) for regimen, issue in found.items()]
+    def _trial(self, trial: Trial) -> tuple[str, str]:
+        resource = {**activities.trial(trial, self.staging), "authoredOn": self.at}
+        return self._add("request", f"trial|{trial.id}", resource), trial.title
 
-    def _group(self, requests: dict[str, list[tuple[str, str]]], stage: str, device: str) -> str:
+    def _activities(self, group: str | None, trials: list[tuple[str, str]]) -> list[Json]:
+        """The options, the trials to ask about, and where she is on each pathway."""
+        found = [_titled("Treatment options", {"reference": {"reference": group}})] if group else []
+        found += [_titled(f"Trial to ask about: {title}", {"reference": {"reference": url}}) for url, title in trials]
+        edition = self.recommendation.knowledge.edition
+        hold = activities.held(self.recommendation)
+        for pathway in self.recommendation.pathways:
+            found += [{"detail": detail} for detail in activities.pathway(pathway, self.record.today, edition, hold=hold)]
+        return found
+
+    def _blocks(self, requests: dict[str, list[tuple[Option, str]]], device: str) -> list[str]:
+        known = {"identifiedDateTime": self.at, "author": {"reference": device}}
+        written = []
+        for found in attention.blocked(self.recommendation.candidates):
+            implicated = [url for candidate in found.candidates for _, url in requests[candidate.regimen]]
+            issue = attention.contraindication(self.staging.patient, found, implicated, self.recommendation.works)
+            written.append(self._add("issue", f"block|{found.key}", {**issue, **known}))
+        return written
+
+    def _group(self, requests: dict[str, list[tuple[Option, str]]], stage: str, device: str) -> str:
         none = nothing_eligible(self.recommendation)
         label = self.staging.editions["figo-2018"].label or "not settled"
+        edition, works = self.recommendation.knowledge.edition, self.recommendation.works
         resource: Json = {
             "resourceType": "RequestGroup",
-            "instantiatesCanonical": [self._definition()],
+            "instantiatesCanonical": [self._definition(), *(regimen_canonical(c, edition) for c in self.recommendation.candidates)],
             "status": "draft",
             "intent": "proposal",
             "subject": {"reference": self.staging.patient},
@@ -148,7 +168,7 @@ class _Writer:
                     "title": f"Treatment options, FIGO 2018 {label}: {none or 'choose one'}",
                     "groupingBehavior": "logical-group",
                     "selectionBehavior": "at-most-one" if none else "exactly-one",
-                    "action": [action(c, requests[c.regimen]) for c in self.recommendation.candidates],
+                    "action": [action(c, requests[c.regimen], works, edition) for c in self.recommendation.candidates],
                 }
             ],
         }
@@ -163,7 +183,7 @@ class _Writer:
         primary = [self.staging.primary.condition] if self.staging.primary.condition else []
         return [reference(source) for source in dict.fromkeys([*primary, *sorted(secondary)])]
 
-    def _plan(self, derived: Derived, blocks: list[str], group: str | None, device: str, replaces: tuple[Replaced, ...]) -> str:
+    def _plan(self, derived: Derived, blocks: list[str], activity: list[Json], device: str, replaces: tuple[Replaced, ...]) -> str:
         measured = [s for s in self.sources if s.startswith("Observation/")]
         information = [derived.stages["figo-2018"], *derived.sites, *measured, *derived.issues, *blocks]
         knowledge = f"staging {self.staging.knowledge.edition} ({self.staging.knowledge.digest}), "
@@ -171,7 +191,7 @@ class _Writer:
         resource: Json = {
             "resourceType": "CarePlan",
             "meta": {"profile": ["http://hl7.org/fhir/us/core/StructureDefinition/us-core-careplan"]},
-            "text": {"status": "additional", "div": narrative(self.staging, self.recommendation)},
+            "text": {"status": "additional", "div": narrative(self.staging, self.recommendation, self.record.today)},
             "instantiatesCanonical": [self._definition()],
             "status": "draft",
             "intent": "proposal",
@@ -189,9 +209,8 @@ class _Writer:
             "supportingInfo": [{"reference": reference} for reference in information],
             "note": [{"time": self.at, "text": f"Decision {self.decision}; {knowledge}."}],
         }
-        if group:
-            title = {"url": "http://hl7.org/fhir/StructureDefinition/careplan-activity-title", "valueString": "Treatment options"}
-            resource["activity"] = [{"extension": [title], "reference": {"reference": group}}]
+        if activity:
+            resource["activity"] = activity
         if plans := [earlier for earlier in replaces if earlier.reference.startswith("CarePlan/")]:
             resource["replaces"] = [{"reference": earlier.reference} for earlier in plans]
         url = self._add("careplan", "", resource, value=self.written_as)
@@ -200,7 +219,9 @@ class _Writer:
 
     def _provenance(self, targets: list[str], device: str) -> None:
         versions = {f.source: f.version for f in self.record.findings}
-        read = {*self.sources, *(r for entry in self.entries for r in references(entry["resource"]) if r in versions)}
+        # What is derived and what is to be looked at may rest on more than the answers cite; the rest refers to these sources only.
+        more = [e["resource"] for e in self.entries if e["resource"]["resourceType"] in ("Observation", "DetectedIssue")]
+        read = {*self.sources, *(r for resource in more for r in references(resource) if r in versions)}
         entities = [f"{s}/_history/{versions[s]}" if versions.get(s) else s for s in sorted(read)]
         name = f"figaro-{self.written_as}"
         participant = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
@@ -217,3 +238,7 @@ class _Writer:
             resource["entity"] = [{"role": "source", "what": reference(source)} for source in entities]
         url = f"urn:uuid:{uuid5(NAMESPACE_URL, f'{FIGARO}/Provenance/{name}')}"
         self.entries.append({"fullUrl": url, "resource": resource, "request": {"method": "PUT", "url": f"Provenance/{name}"}})
+
+
+def _titled(title: str, activity: Json) -> Json:
+    return {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/careplan-activity-title", "valueString": title}], **activity}

@@ -6,7 +6,7 @@ Sources: Mosteller RD 1987; DuBois D, DuBois EF 1916; Cockcroft DW, Gault MH 197
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from math import floor, sqrt
 
@@ -76,8 +76,10 @@ def to_step(amount: float, step: float) -> float:
     return floor(amount / step + 0.5) * step
 
 
-def dose(given: Gives, facts: Mapping[str, Fact], policy: Policy) -> tuple[DoseAmount, tuple[Missing, ...]]:
-    """The reference dose for this patient, and what is missing where it cannot be reckoned."""
+def dose(
+    given: Gives, facts: Mapping[str, Fact], policy: Policy, cites: Callable[[str], bool] = lambda work: True
+) -> tuple[DoseAmount, tuple[Missing, ...]]:
+    """The reference dose for this patient, and what is missing where it cannot be reckoned. `cites`: works there by then."""
     rule = given.dose
     amount, basis, missing = _reckoned(given, facts, policy)
     ceiling = rule.cap.amount if rule.cap else None
@@ -90,6 +92,7 @@ def dose(given: Gives, facts: Mapping[str, Fact], policy: Policy) -> tuple[DoseA
     step = next((r.to for r in policy.rounding if r.drug == given.drug), None)
     if amount is not None:
         basis |= {"rounding": f"to 0.1 mg; by policy to {step:g} mg" if step else "to 0.1 mg"}
+    place = next((place for place in given.because if cites(place.work)), None)
     return DoseAmount(
         drug=given.drug,
         rule=str(rule),
@@ -100,8 +103,20 @@ def dose(given: Gives, facts: Mapping[str, Fact], policy: Policy) -> tuple[DoseA
         day=given.day,
         cycle_days=given.cycle_days,
         rounded=None if amount is None or step is None else to_step(amount, step),
+        route=given.route,
+        times_a_day=given.times_a_day,
+        sources=_sources(given, facts) if amount is not None else (),
+        reference=place.work if place else None,
+        at=place.at if place else None,
         checked=given.checked and rule.checked,
     ), missing
+
+
+def _sources(given: Gives, facts: Mapping[str, Fact]) -> tuple[str, ...]:
+    """The findings that the amount was reckoned from; a flat dose needs none."""
+    way = "kg" if given.dose.lighter else given.dose.per
+    known = facts.get(INPUT.get(way, ""))
+    return known.sources if known else ()
 
 
 def _reckoned(given: Gives, facts: Mapping[str, Fact], policy: Policy) -> tuple[float | None, Basis, tuple[Missing, ...]]:

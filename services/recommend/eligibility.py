@@ -191,6 +191,10 @@ def _works(rule: Rule, cites: Callable[[str], bool]) -> tuple[str, ...]:
     return tuple(place.work for place in rule.because if cites(place.work))
 
 
+def _places(rule: Rule, cites: Callable[[str], bool]) -> tuple[str, ...]:
+    return tuple(place.at for place in rule.because if cites(place.work))
+
+
 def _sources(rule: Rule, facts: Facts) -> tuple[str, ...]:
     fact = facts.known.get(rule.fact)
     return fact.sources if fact else ()
@@ -198,12 +202,23 @@ def _sources(rule: Rule, facts: Facts) -> tuple[str, ...]:
 
 def _reason(rule: Need, verdict: Verdict, facts: Facts, cites: Callable[[str], bool]) -> Reason:
     return Reason(
-        criterion=rule.id, verdict=verdict.value, says=_says(rule, facts), sources=_sources(rule, facts), evidence=_works(rule, cites)
+        criterion=rule.id,
+        verdict=verdict.value,
+        says=_says(rule, facts),
+        sources=_sources(rule, facts),
+        evidence=_works(rule, cites),
+        at=_places(rule, cites),
     )
 
 
 def _caution(rule: Contraindication, facts: Facts, cites: Callable[[str], bool]) -> Caution:
-    return Caution(criterion=rule.id, says=_says(rule, facts), sources=_sources(rule, facts), evidence=_works(rule, cites))
+    return Caution(
+        criterion=rule.id,
+        says=_says(rule, facts),
+        sources=_sources(rule, facts),
+        evidence=_works(rule, cites),
+        at=_places(rule, cites),
+    )
 
 
 def _plain(value: float) -> str:

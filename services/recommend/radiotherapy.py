@@ -27,9 +27,10 @@ def course(given: Irradiation, cites: Callable[[str], bool] = lambda work: True)
     effects: list[Span | None] = [None, None]
     if given.total_gy is not None and given.gy_per_fraction is not None and given.alpha_beta is not None:
         totals, sizes = _ends(given.total_gy), _ends(given.gy_per_fraction)
-        for place, effect in enumerate((eqd2, bed)):
+        for number, effect in enumerate((eqd2, bed)):
             low, high = (rounded(effect(total, size, given.alpha_beta), 1) for total, size in zip(totals, sizes, strict=True))
-            effects[place] = low if low == high else (low, high)
+            effects[number] = low if low == high else (low, high)
+    place = next((place for place in given.because if cites(place.work)), given.because[0])
     return Radiotherapy(
         course=given.course,
         target=given.target,
@@ -39,7 +40,8 @@ def course(given: Irradiation, cites: Callable[[str], bool] = lambda work: True)
         alpha_beta=given.alpha_beta,
         eqd2_gy=effects[0],
         bed_gy=effects[1],
-        reference=next((place.work for place in given.because if cites(place.work)), given.because[0].work),
+        reference=place.work,
+        at=place.at,
         checked=given.checked,
     )
 

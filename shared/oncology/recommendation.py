@@ -44,13 +44,14 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """A criterion that was asked, and its verdict."""
+    """A criterion that was asked, and its verdict. `evidence`: works; `at`: the place in each, in the same order."""
 
     criterion: str
     verdict: ReasonVerdict
     says: str
     sources: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
+    at: tuple[str, ...] = ()
 
 
 class Caution(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +61,14 @@ class Caution(msgspec.Struct, frozen=True, kw_only=True):
     says: str
     sources: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
+    at: tuple[str, ...] = ()
 
 
 class DoseAmount(msgspec.Struct, frozen=True, kw_only=True):
     """A reference dose: the rule as written, the amount for this patient (None: inputs missing) and what it was computed from.
 
     `basis`: formula, inputs with their dates, the clearance before and after its cap, how the amount was rounded. `mark`: what it is.
+    `sources`: the findings that went in. `reference` and `at`: the work that gives the rule, and the place in it.
     """
 
     drug: str
@@ -77,6 +80,11 @@ class DoseAmount(msgspec.Struct, frozen=True, kw_only=True):
     day: tuple[int, ...] = ()
     cycle_days: int | None = None
     rounded: float | None = None
+    route: str | None = None
+    times_a_day: int = 1
+    sources: tuple[str, ...] = ()
+    reference: str | None = None
+    at: str | None = None
     checked: bool = True
     mark: str = REFERENCE_ONLY
 
@@ -93,6 +101,7 @@ class Radiotherapy(msgspec.Struct, frozen=True, kw_only=True):
     eqd2_gy: tuple[float, float] | float | None = None
     bed_gy: tuple[float, float] | float | None = None
     reference: str
+    at: str | None = None
     checked: bool = True
 
 
@@ -113,7 +122,7 @@ class Grade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvidenceFigure(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure of a cited work. An unchecked figure is left out: then only the citation stands."""
+    """One figure of a cited work, and the place in it. An unchecked figure is left out: then only the citation stands."""
 
     id: str
     citation: str
@@ -121,6 +130,7 @@ class EvidenceFigure(msgspec.Struct, frozen=True, kw_only=True):
     pmid: str | None = None
     nct: str | None = None
     endpoint: str | None = None
+    arms: tuple[str, ...] = ()
     hazard_ratio: float | None = None
     ci: tuple[float, float] | None = None
     level: int | None = None
@@ -129,16 +139,19 @@ class EvidenceFigure(msgspec.Struct, frozen=True, kw_only=True):
     n: int | None = None
     population: str | None = None
     says: str | None = None
+    at: str | None = None
     checked: bool = False
 
 
 class Regulatory(msgspec.Struct, frozen=True, kw_only=True):
-    """The status at one agency, and its wording in ours."""
+    """The status at one agency, and its wording in ours; `reference` and `at`: the work that tells it, and the place in it."""
 
     agency: str
     status: str
     since: str | None = None
     use: str | None = msgspec.field(name="for", default=None)
+    reference: str | None = None
+    at: str | None = None
     checked: bool = True
 
 
@@ -169,6 +182,8 @@ class TrialCriterion(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     verdict: ReasonVerdict
     sources: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    at: tuple[str, ...] = ()
     ask: str | None = None
 
 
@@ -234,6 +249,15 @@ class Prognosis(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
 
 
+class Citation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A work that the answer cites; an identifier that nobody has checked is left out."""
+
+    citation: str
+    doi: str | None = None
+    pmid: str | None = None
+    nct: str | None = None
+
+
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence for the board, with its sources."""
 
@@ -242,7 +266,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything recommend says of one record and its staging."""
+    """Everything recommend says of one record and its staging; `works` are those that it cites, by id."""
 
     patient: str
     situation: Situation
@@ -251,4 +275,5 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     pathways: tuple[Pathway, ...] = ()
     prognosis: tuple[Prognosis, ...] = ()
     notes: tuple[Note, ...] = ()
+    works: dict[str, Citation] = {}
     knowledge: Knowledge

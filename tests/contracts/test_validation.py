@@ -21,7 +21,13 @@ from tests import synthetic
 
 Json = dict[str, Any]
 pytestmark = pytest.mark.hapi
-CASES = ("recorded-iib-derived-iiic1", "ivb-renal-impairment", "ib3-by-text", "iva-bladder-mucosa", "recurrent-lung-after-chemoradiation")
+# Patients as different as the synthetic ones are: early, locally advanced, every kind of spread, blocked, undecided, recurrent.
+CASES = (
+    *("recorded-iib-derived-iiic1", "ivb-renal-impairment", "ib3-by-text", "iva-bladder-mucosa", "recurrent-lung-after-chemoradiation"),
+    *("ia1-microscopic", "iiic1p-micrometastasis", "iib-metastases-never-looked-for", "equivocal-lung-nodules", "abdominal-node-not-told"),
+    *("ivb-no-cps", "ivb-small-cell", "ivb-supraclavicular-only", "ivb-peritoneal", "ivb-fistula", "recurrent-local", "founding-01"),
+)
+DERIVED = (*CASES[:5], "carcinoma-in-situ", "abdominal-node-not-told")
 # What this server cannot know: a label that came after R4 4.0.1, and the profiles of mCODE and US Core, which it does not hold.
 UNKNOWN = ("v3-ObservationValue#AIAST", "http://hl7.org/fhir/us/")
 
@@ -51,7 +57,7 @@ async def test_the_transaction_is_valid_r4_to_hapi(hapi: str, case: str) -> None
     assert await errors(hapi, bundle) == []
 
 
-@pytest.mark.parametrize("case", [*CASES, "carcinoma-in-situ", "abdominal-node-not-told"])
+@pytest.mark.parametrize("case", DERIVED)
 async def test_what_staging_derives_is_valid_r4_to_hapi(hapi: str, case: str) -> None:
     given = answer(case)
     assert await errors(hapi, collection(given.record, given.staging)) == []

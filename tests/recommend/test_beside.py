@@ -96,6 +96,7 @@ def test_beside(case: Case) -> None:
             asked = " | ".join(c.ask or "" for c in trial.criteria)
             assert [words for words in expected.asks if words not in asked] == []
     if case.expect.prognosis is not None:
+        assert case.expect.prognosis or not answer.prognosis
         hers = {p.factor: next((g.group for g in p.groups if g.hers), None) for p in answer.prognosis}
         assert {factor: hers.get(factor) for factor in case.expect.prognosis} == case.expect.prognosis
         assert bool(hers) == bool(case.expect.prognosis)

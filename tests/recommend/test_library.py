@@ -10,6 +10,7 @@ import pytest
 
 from services.recommend.app import knowledge
 from services.recommend.library import CASES, FOLDER, check, library, load_library, show
+from services.recommend.text import kinds
 from shared.fhir.outcome import KnowledgeError, NotFound
 
 
@@ -51,7 +52,7 @@ def test_a_changed_byte_changes_the_digest(copy: Path) -> None:
 
 REGIMEN = "regimens/cisplatin-paclitaxel.yaml"
 SPOILT = [
-    (REGIMEN, "intent: palliative", "intent: palliative\nmood: good", "unknown field"),
+    (REGIMEN, "intent: palliative", "intent: palliative\nmood: good", "no key `mood`"),
     (REGIMEN, "intent: palliative", "intent: palliative\nintent: palliative", "stands twice"),
     (REGIMEN, "fact: ecog", "fact: eccog", "No fact is called `eccog`"),
     (REGIMEN, 'unit: "{score}"', "unit: mg", "`ecog` is in {score}"),
@@ -59,8 +60,8 @@ SPOILT = [
     (REGIMEN, "show: [os, pfs]", "show: [os, efs]", "no figure `efs`"),
     (REGIMEN, "drug: cisplatin", "drug: cisplatinum", "`cisplatinum` is not in codes.yaml"),
     (REGIMEN, "per: m2", "per: kg", "is not given in mg/m2"),
-    (REGIMEN, 'because: [{work: gog-204, at: "Population"}]', "because: []", "length >= 1"),
-    (REGIMEN, "    ask: Whether there are distant metastases\n", "", "missing required field `ask`"),
+    (REGIMEN, 'because: [{work: gog-204, at: "Population"}]', "because: []", "it is empty"),
+    (REGIMEN, "    ask: Whether there are distant metastases\n", "", "The key `ask`"),
     (REGIMEN, "generic: true\n", "", "neither what an agency has said"),
     (REGIMEN, "id: cisplatin-paclitaxel", "id: paclitaxel-cisplatin", "is not the file's name"),
     (
@@ -79,10 +80,10 @@ SPOILT = [
     ("policy/default.yaml", "{fact: creatinine, days", "{fact: kreatinine, days", "No fact is called `kreatinine`"),
     ("evidence/keynote-826.yaml", "ci: [0.49, 0.74]", "ci: [0.61, 0.74]", "outside its interval"),
     ("evidence/keynote-826.yaml", "    level: 95\n", "", "an interval needs its level"),
-    (REGIMEN, "{per: m2, amount: 50, unit: mg/m2}", "{per: m2, amount: 50}", "missing required field `unit`"),
+    (REGIMEN, "{per: m2, amount: 50, unit: mg/m2}", "{per: m2, amount: 50}", "The key `unit`"),
     (REGIMEN, "unit: mg/m2}", "unit: mg/m2, lighter: {below_kg: 50, amount: 40, unit: mg}}", "no other amount for a lighter patient"),
-    (REGIMEN, ', next: "2027-05-22"}', "}", "missing required field `next`"),
-    ("precautions/paclitaxel.yaml", ', next: "2027-05-22"}', "}", "missing required field `next`"),
+    (REGIMEN, ', next: "2027-05-22"}', "}", "The key `next`"),
+    ("precautions/paclitaxel.yaml", ', next: "2027-05-22"}', "}", "The key `next`"),
     (
         "precautions/paclitaxel.yaml",
         'work: paclitaxel-label, at: "Dosage and administration, premed',
@@ -102,8 +103,8 @@ SPOILT = [
         "nobody has seen",
     ),
     ("evidence/impower133.yaml", "    checked: false", "    checked: true", "`os` is called checked"),
-    ("evidence/keynote-826.yaml", "    at: Abstract, results; median follow-up 39.1 months\n", "", "missing required field `at`"),
-    ("evidence/keynote-826.yaml", 'published: "2023-11-01"', "published: yesterday", "yesterday|published|regex"),
+    ("evidence/keynote-826.yaml", "    at: Abstract, results; median follow-up 39.1 months\n", "", "The key `at`"),
+    ("evidence/keynote-826.yaml", 'published: "2023-11-01"', "published: yesterday", "wanted is a date"),
 ]
 
 
@@ -113,7 +114,7 @@ def test_a_spoilt_file_is_refused_by_name_and_line(copy: Path, file: str, old: s
     spoil(copy, file, old, new)
     with pytest.raises(KnowledgeError) as refusal:
         load_library(copy)
-    assert Path(file).name == refusal.value.file
+    assert refusal.value.file == f"{(copy / file).parent.name}/{Path(file).name}"
     assert refusal.value.line
     assert re.search(says.replace("{", r"\{"), refusal.value.text) or re.search(says, refusal.value.text)
     assert check(copy)
@@ -136,7 +137,10 @@ def test_a_regimen_without_a_case_of_each_kind_is_refused(tmp_path: Path, kind: 
         if f"verdict: {kind}" in path.read_text(encoding="utf-8"):
             path.unlink()
     [refusal] = check(cases=cases)
-    assert (refusal.file, refusal.text) == ("cemiplimab.yaml", f"The regimen `cemiplimab` has no case that is {kind}.")
+    assert (refusal.file, refusal.text) == (
+        "regimens/cemiplimab.yaml",
+        f"The regimen `cemiplimab` has no case that is {kind}: add it below tests/cases.",
+    )
 
 
 def test_cases_of_no_regimen_are_refused(tmp_path: Path) -> None:
@@ -151,7 +155,7 @@ def test_a_regimen_that_a_trial_found_no_better_is_refused(copy: Path) -> None:
     spoil(copy, "regimens/carboplatin-chemoradiation.yaml", "  - drug: carboplatin\n", "  - drug: cisplatin\n")
     spoil(copy, "regimens/carboplatin-chemoradiation.yaml", "{per: auc, amount: 2, unit: mg.min/mL}", "{per: m2, amount: 40, unit: mg/m2}")
     spoil(copy, "evidence/calla.yaml", "drugs: [durvalumab, cisplatin]", "drugs: [cisplatin]")
-    assert "carboplatin-chemoradiation.yaml" in {refusal.file for refusal in check(copy) if "never proposed" in refusal.text}
+    assert "regimens/carboplatin-chemoradiation.yaml" in {refusal.file for refusal in check(copy) if "never proposed" in refusal.text}
 
 
 def test_what_a_trial_found_no_better_is_known_and_in_no_regimen() -> None:
@@ -219,9 +223,9 @@ def test_a_regimen_reads_as_text() -> None:
     """Drugs with doses, criteria, evidence and review, for a person."""
     text = show("pembrolizumab-cisplatin-paclitaxel-bevacizumab")
     assert "pembrolizumab 200 mg intravenously" in text
-    assert "hazard ratio 0.6 (95 % CI 0.49 to 0.74)" in text
+    assert "hazard ratio 0.60 (95 % CI 0.49 to 0.74)" in text
     assert "held back until checked" in text
-    assert "Review: draft, by nobody yet" in text
+    assert "Review: draft, signed by nobody yet" in text
 
 
 def test_a_work_reads_as_text() -> None:
@@ -231,13 +235,15 @@ def test_a_work_reads_as_text() -> None:
     assert "hazard ratio 0.32" in text
 
 
-def test_an_unknown_name_is_answered_with_what_there_is() -> None:
-    """The error names the regimens."""
-    with pytest.raises(NotFound, match="cisplatin-paclitaxel"):
-        show("aspirin")
+def test_an_unknown_name_is_answered_with_what_is_near_it() -> None:
+    """The error names what was probably meant, and where the names stand."""
+    with pytest.raises(NotFound, match=r"Near it: .*cisplatin-paclitaxel"):
+        show("cisplatin-paclitaxol")
+    with pytest.raises(NotFound, match=r"called chicken soup\. `figaro knowledge show` lists"):
+        show("chicken soup")
 
 
-@pytest.mark.parametrize("name", sorted(library().regimens) + sorted(library().works))
+@pytest.mark.parametrize("name", sorted({name for of in kinds(library()).values() for name in of}))
 def test_everything_reads_as_text(name: str) -> None:
     """No file breaks its own plain text."""
     assert show(name).strip()
