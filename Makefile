@@ -4,6 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 
+# What every branch of is taken by a test: the medicine of staging, and what leads from FHIR to it and back.
+empty :=
+comma := ,
+WHOLE := $(subst $(empty) $(empty),$(comma),$(strip services/staging/* services/note.py services/words.py shared/knowledge/* shared/oncology/* \
+  $(patsubst %,shared/fhir/%.py,assertion bundle codes dates derived detected_issue findings outcome r4 reader resources \
+  site_observation stage_observation subjects tnm_observation)))
+
 .PHONY: demo test check coverage serve hapi bench format constraints clean
 
 demo: $(VENV)/ready  ## the main job on an embedded FHIR server with synthetic patients
@@ -20,8 +27,9 @@ check: $(VENV)/ready  ## the fast lane: format, lint, types, imports, knowledge,
 	@$(BIN)/figaro knowledge check
 	@$(BIN)/python -m pytest -q -n auto -m "not server and not slow and not hapi and not postgres"
 
-coverage: $(VENV)/ready  ## branch coverage of services and shared by the tests that need no HAPI
+coverage: $(VENV)/ready  ## branch coverage by the tests that need no HAPI; refuses a branch of staging that no test takes
 	@$(BIN)/python -m pytest -q -m "not slow and not hapi" --cov --cov-report=term
+	@$(BIN)/python -m coverage report --fail-under=100 --include="$(WHOLE)"
 
 serve: $(VENV)/ready  ## the three services in one process; settings from FIGARO_…
 	@$(BIN)/figaro serve
@@ -31,6 +39,7 @@ hapi: $(VENV)/ready  ## a HAPI FHIR R4 server on loopback, in memory
 
 bench: $(VENV)/ready  ## ratios against peers, in one run
 	@$(BIN)/python -m benchmarks.staging
+	@$(BIN)/python -m benchmarks.recommend
 
 format: $(VENV)/ready
 	@$(BIN)/ruff format --quiet .

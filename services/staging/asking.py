@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.staging.consequences import LIMITS, complete
+from services.staging.consequences import BEYOND, LIMITS, bounds, complete
 from shared.knowledge.table import Fact, Measure, Reader, Reading
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict
 
 # What "none found" says of other facts: an abdomen free of organ metastases has no peritoneal spread.
 _FREE = {"distant_organ": ("peritoneal_spread",), "regional_nodes": ("pelvic_nodes", "para_aortic_nodes")}
 # Facts from which others follow (consequences.py).
-_TELLING = frozenset({"pelvic_nodes", "para_aortic_nodes", "regional_nodes", "microscopic_only", "tumour_size", *LIMITS})
+_TELLING = frozenset({*BEYOND, *LIMITS, "pelvic_nodes", "para_aortic_nodes", "regional_nodes", "microscopic_only", "tumour_size"})
 _SILENT = Fact()
 
 
@@ -60,7 +60,7 @@ def is_under(stage: str, parent: str) -> bool:
 
 def answers(reader: Reader, name: str, fact: Fact) -> Iterator[Fact]:
     """The answers that a question may still have."""
-    limits = bounds(reader, name)
+    limits = bounds([reader], name)
     if not limits:
         yield Fact(HOLDS)
         yield Fact(FAILS)
@@ -73,12 +73,6 @@ def answers(reader: Reader, name: str, fact: Fact) -> Iterator[Fact]:
         below = limit
     if known.at_most(limits[-1]) is not HOLDS:
         yield Fact(HOLDS, Measure(limits[-1] + 1, limits[-1] + 1))
-
-
-def bounds(reader: Reader, name: str) -> tuple[Decimal, ...]:
-    """The limits that the stages draw through a length, in mm; none for a fact that is yes or no."""
-    own = LIMITS.get(name)
-    return tuple(sorted({*reader.bounds.get(name, ()), *((own,) if own is not None else ())}))
 
 
 def answered(facts: Mapping[str, Fact], name: str, answer: Fact) -> dict[str, Fact]:

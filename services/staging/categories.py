@@ -1,4 +1,5 @@
-"""The TNM categories of the answer: as recorded, pathology before clinical and then the newest; where none is, what the facts amount to."""
+"""The TNM categories of the answer: as recorded, pathology before clinical and then the newest; what the facts amount to where none is
+recorded, or where the recorded one lost to findings."""
 
 from __future__ import annotations
 
@@ -19,8 +20,13 @@ _MICRO = Decimal(2)
 
 def tnm(extent: Extent, rules: Rules) -> Tnm:
     """The three categories; None where neither recorded nor known."""
-    best = {axis: category.value for axis, category in extent.categories.items()}
-    return Tnm(t=best.get("t") or _t(extent, rules), n=best.get("n") or _n(extent), m=best.get("m") or _m(extent))
+    best = {axis: category.value for axis, category in extent.categories.items() if axis not in extent.lost}
+    told = {axis: value for axis, value in best.items() if not value.endswith("X")}
+    return Tnm(
+        t=told.get("t") or _t(extent, rules) or best.get("t"),
+        n=told.get("n") or _n(extent) or best.get("n"),
+        m=told.get("m") or _m(extent),
+    )
 
 
 def _t(extent: Extent, rules: Rules) -> str | None:
@@ -47,7 +53,5 @@ def _size(fact: Fact, extent: Extent) -> str:
 
 
 def _m(extent: Extent) -> str | None:
-    verdicts = [extent.facts.get(name, Fact()).verdict for name in _DISTANT]
-    if HOLDS in verdicts or extent.facts.get("distant_metastasis", Fact()).verdict is HOLDS:
-        return "M1"
-    return "M0" if set(verdicts) == {FAILS} else None
+    verdicts = {extent.facts.get(name, Fact()).verdict for name in (*_DISTANT, "distant_metastasis")}
+    return "M1" if HOLDS in verdicts else "M0" if verdicts == {FAILS} else None

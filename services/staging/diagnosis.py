@@ -61,12 +61,14 @@ def named(finding: Finding, rules: Rules) -> Named | None:
             known = found.get(it.kind, it)
             site = known.site if known.site != "C53.9" else it.site
             found[it.kind] = Named(it.kind, site, known.histology or it.histology)
-    if not found and place.cervix and cells and not finding.concept.codings:
-        found["cervix"] = _placed(cells, place) or Named("cervix", place.cervix, cells)
+    if cells and place.cervix and not finding.concept.codings and (it := _placed(cells, place)) is not None:
+        found[it.kind] = it
     if not found:
         return None
     kind = min(found, key=_ORDER.index)
-    it = found[kind]._replace(against=tuple(sorted(set(found) - {kind, "neuroendocrine"})))
+    it = found[kind]
+    if len(found) > 1:
+        it = it._replace(against=tuple(sorted(set(found) - {kind, "neuroendocrine"})))
     if kind != "cervix":
         return it
     if "Z" in _letters(finding):

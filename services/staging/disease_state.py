@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from services.staging.knowledge import Rules
 from services.staging.primary import USABLE, Tumour, certainty
 from services.staging.window import Course
 from shared.fhir.codes import codes
-from shared.fhir.dates import later
+from shared.fhir.dates import days, later
 from shared.oncology.record import Record
 from shared.oncology.stage import DiseaseState, Metastasis
 
 
 def disease_state(record: Record, tumour: Tumour, when: Course, metastases: tuple[Metastasis, ...], rules: Rules) -> DiseaseState:
     """New disease on treatment is progression, after it recurrence; what was never gone is persistent."""
-    certain = [f for f in record.findings if f.kind == "condition" and certainty(f) == "definite"]
-    if any(rules.primary.state_snomed.get(code) == "local-recurrence" for f in certain for _, code in codes(f.concept)):
+    conditions = [(f, code) for f in record.findings if f.kind == "condition" for _, code in codes(f.concept)]
+    if any(rules.primary.state_snomed.get(code) == "local-recurrence" and certainty(f) == "definite" for f, code in conditions):
         return "recurrent"
     if any(f.clinical in ("recurrence", "relapse") for f in tumour.conditions):
         return "recurrent"
@@ -24,7 +22,9 @@ def disease_state(record: Record, tumour: Tumour, when: Course, metastases: tupl
         return "initial"
     last = max(t.end for t in when.treatments)
     removed = {f.source for f in record.findings if when.of_specimen(f)}
-    late = [m for m in metastases if not m.in_window and m.certainty == "definite" and not removed.issuperset(m.sources)]
+    spread = {f.source for f, code in conditions if rules.primary.state_snomed.get(code) == "metastasis" and certainty(f) == "definite"}
+    sure = [m for m in metastases if m.certainty == "definite" or spread.intersection(m.sources)]
+    late = [m for m in sure if not m.in_window and not removed.issuperset(m.sources)]
     distant = [m for m in metastases if m.in_window and m.certainty == "definite" and m.site_class not in ("regional-node", "adjacent")]
     known = {m.site for m in metastases if m.in_window and m.certainty == "definite"} | ({"unknown"} if distant else set())
     fresh = [m for m in late if m.site not in known]
@@ -50,13 +50,7 @@ def _tumour_free(found: str, distant: bool, record: Record, when: Course, rules:
         return True
     if distant:
         return False
-    return any(t.kind == "surgery" for t in given) or _days(max(t.end for t in given), found) >= rules.observations.tumour_free_days
-
-
-def _days(start: str, end: str) -> int:
-    """The days between two dates, at the least where they are partial."""
-    last = start + {4: "-12-31", 7: "-28"}.get(len(start), "")
-    return (date.fromisoformat((end + "-01-01")[:10]) - date.fromisoformat(last)).days
+    return any(t.kind == "surgery" for t in given) or days(max(t.end for t in given), found) >= rules.observations.tumour_free_days
 
 
 def _remission(record: Record, end: str, before: str | None, rules: Rules) -> bool:
@@ -83,4 +77,5 @@ def _told(record: Record, end: str, last: str, rules: Rules) -> DiseaseState | N
             elif (finding.when or "") > last and seen & set(o.stable):
                 state = "persistent"
             told.append((finding.when or "", finding.source, state))
-    return max(told)[2] if told else None
+    when, _, said = max(told, default=("", "", None))
+    return "recurrent" if said == "progressive" and _remission(record, end, when, rules) else said

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
 from services.staging import tnm
-from services.staging.consequences import MUCOSA, adjacent_organ_contradicted, complete
+from services.staging.consequences import MUCOSA, Denied, bounds, complete, denied
 from services.staging.knowledge import Meaning, Rules
-from services.staging.places import SITES, filed_elsewhere, local_place, meant, place
+from services.staging.lengths import LONGEST, deposit, measured, millimetres, written
+from services.staging.places import DATED, DISTANT, SITES, filed_elsewhere, local_place, meant, place, spoken
 from services.staging.primary import USABLE
 from services.staging.statements import Kind, Place, Statement, by_fact, settle
 from services.staging.window import Course
-from shared.fhir.codes import codes
+from shared.fhir.codes import SNOMED, codes
 from shared.knowledge.table import Fact, Measure
 from shared.oncology.record import Finding, Issue, Quantity, Value
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict
 
-_LONGEST = Decimal(300)
 _ITC = Decimal("0.2")
 _REGIONAL = ("pelvic_nodes", "para_aortic_nodes", "regional_nodes")
 _KIDNEY = ("hydronephrosis", "non_functioning_kidney")
-# A length as text: a number, with at most two decimals lest "1,000" be a thousand, and its unit. Nothing less strict is read.
-_LENGTH = re.compile(r"\s*(<=|>=|<|>|≤|≥)?\s*(\d{1,4}(?:[.,]\d{1,2})?)\s*(mm|cm)\s*")
-_SIGNS = {"≤": "<=", "≥": ">="}
 
 
 class Extent(NamedTuple):
     """The facts, the recorded category of each axis that counts, and what must be said of them.
 
-    `places` are the verdicts on the places of a fact, `deposits` the largest deposit in the nodes of a finding.
+    `lost` are the axes whose category lost to findings. `places` are the verdicts on the places of a fact, `deposits` the largest deposit
+    in the nodes of a finding.
     """
 
     facts: dict[str, Fact]
     categories: dict[str, tnm.Recorded]
+    lost: frozenset[str]
     deposits: dict[str, Measure]
     places: dict[tuple[str, Place], Fact]
     issues: tuple[Issue, ...]
@@ -49,6 +46,11 @@ def method(finding: Finding, rules: Rules) -> str | None:
     return None
 
 
+def examined(finding: Finding, rules: Rules) -> bool:
+    """Whether a finding was made by physical examination."""
+    return any(system == SNOMED and code in rules.observations.examination for system, code in codes(finding.method))
+
+
 def answer(value: Value, rules: Rules) -> Verdict | None:
     """What a yes-or-no value says: a verdict, UNKNOWN for doubt or an absent value; None where it says nothing."""
     if value.boolean is not None:
@@ -57,13 +59,6 @@ def answer(value: Value, rules: Rules) -> Verdict | None:
         if pair in rules.answers:
             return Verdict.of(rules.answers[pair])
     return UNKNOWN if value.absent else None
-
-
-def millimetres(quantity: Quantity, rules: Rules) -> Decimal | None:
-    """A length in millimetres; None where the unit is not one we know."""
-    unit = quantity.ucum or (quantity.unit if quantity.system is None else None)
-    factor = rules.observations.millimetres.get(unit or "")
-    return None if factor is None else quantity.value * factor
 
 
 def seen(finding: Finding, fact: str, rules: Rules) -> Verdict | None:
@@ -76,48 +71,9 @@ def seen(finding: Finding, fact: str, rules: Rules) -> Verdict | None:
     size = deposit(finding, rules)
     if verdict is HOLDS and size is not None and size.at_most(_ITC) is HOLDS:
         return FAILS  # isolated tumour cells do not make a node positive (R8)
-    if fact in MUCOSA and verdict is HOLDS and method(finding, rules) == "r":
-        return UNKNOWN  # IVA needs a biopsy (R11): mucosa on imaging alone leaves it open
+    if fact in MUCOSA and verdict is HOLDS and (method(finding, rules) == "r" or examined(finding, rules)):
+        return UNKNOWN  # IVA needs a biopsy (R11): mucosa that was imaged or looked at leaves it open
     return verdict
-
-
-def deposit(finding: Finding, rules: Rules) -> Measure | None:
-    """The largest deposit that a finding of nodes gives."""
-    for component in finding.components:
-        if (rules.observations.extent_system, "largest-deposit") in set(codes(component.concept)):
-            found = measured(component.value, lambda quantity: _plausible(millimetres(quantity, rules)))
-            if found is not None:
-                return found
-    return None
-
-
-def measured(value: Value, length: Callable[[Quantity], Decimal | None]) -> Measure | None:
-    """What a value says of a length: a quantity with its comparator, a range, or strict text; None where it says nothing we understand."""
-    if value.low is not None or value.high is not None:
-        low, high = (length(end) if end else None for end in (value.low, value.high))
-        return None if low is None and high is None else Measure(low, high)
-    quantity = value.quantity or (written(value.text) if value.text else None)
-    if quantity is None or (found := length(quantity)) is None:
-        return None
-    match quantity.comparator:
-        case "<" | "<=":
-            return Measure(None, found, high_open=quantity.comparator == "<")
-        case ">" | ">=":
-            return Measure(found, None, low_open=quantity.comparator == ">")
-    return Measure(found, found)
-
-
-def written(text: str) -> Quantity | None:
-    """A length written as text, such as "4 cm" or "> 3,5 cm"; None for anything that is not just that."""
-    match = _LENGTH.fullmatch(text)
-    if match is None:
-        return None
-    sign, number, unit = match.groups()
-    return Quantity(Decimal(number.replace(",", ".")), unit, _SIGNS.get(sign, sign))
-
-
-def _plausible(length: Decimal | None) -> Decimal | None:
-    return length if length is not None and 0 < length <= _LONGEST else None
 
 
 class Intake:
@@ -172,6 +128,8 @@ class Intake:
                 return  # the site admits two readings: it opens facts, and states none
             fact = rule.holds or fact
             where = place(fact, rule, finding)
+            if verdict is HOLDS and fact in DISTANT and self.course.undecided(finding):
+                verdict, ask = UNKNOWN, DATED + spoken(rule.site)
         if fact in _REGIONAL and (size := deposit(finding, self.rules)) is not None:
             self.deposits[source] = size
 
@@ -223,13 +181,17 @@ class Intake:
         if not (value.low or value.high or value.quantity or (value.text and written(value.text)) or value.absent):
             self.refuse("value-implausible", "What stands there is not a length in mm or cm; it is not used.", finding)
             return None
-        return measured(value, lambda quantity: self._length(finding, quantity))
+        found = measured(value, lambda quantity: self._length(finding, quantity))
+        if found is not None and found.empty:
+            self.refuse("value-implausible", "A range of lengths ends before it begins; it is not used.", finding)
+            return None
+        return found
 
     def _length(self, finding: Finding, quantity: Quantity) -> Decimal | None:
         length = millimetres(quantity, self.rules)
         if length is None:
             self.refuse("unit-not-understood", "A length is neither in mm nor in cm (UCUM); it is not used.", finding)
-        elif not 0 < length <= _LONGEST:
+        elif not 0 < length <= LONGEST:
             self.refuse("value-implausible", "A length outside 0 to 300 mm is not used.", finding)
             return None
         return length
@@ -246,16 +208,41 @@ class Intake:
         self.statements += tnm.together(best)
         facts: dict[str, Fact] = {}
         places: dict[tuple[str, Place], Fact] = {}
+        lost: set[str] = set()
         grouped = by_fact(self.statements)
         other_cause = any(s.verdict is HOLDS for s in grouped.get("obstruction_other_cause", ()))
         for name, statements in grouped.items():
-            settled = settle(statements, local=name not in SITES)
+            limits = bounds(self.rules.tables.values(), name) if self.rules.facts[name].measure else ()
+            settled = settle(statements, local=name not in SITES, limits=limits)
             facts[name] = settled.fact
             for where, fact in settled.places.items():
                 places[name, where] = fact
-            if not (name in _KIDNEY and other_cause):
+            if settled.issues and not (name in _KIDNEY and other_cause):
                 self.issues += settled.issues
-        if (contradicted := adjacent_organ_contradicted(facts)) is not None:
-            self.issues.append(contradicted)
+                lost.update(axis for axis, it in best.items() if tnm.label(it) in settled.lost)
+        _of_any_level(facts, grouped)
         complete(facts)
-        return Extent(facts, best, self.deposits, places, tuple(self.issues))
+        for each in denied(facts):
+            if (category := best.get(each.axis)) is None or each.label in tnm.holds(category, self.rules):
+                self._denied(each, category)
+                lost.update(each.axis if each.lost else "")
+        return Extent(facts, best, frozenset(lost), self.deposits, places, tuple(self.issues))
+
+    def _denied(self, it: Denied, category: tnm.Recorded | None) -> None:
+        """Names what is recorded as a whole, although all of its places were found free."""
+        finding = self.rules.facts[it.label].finding
+        told = f"{finding[0].upper()}{finding[1:]}" if category is None else tnm.label(category)
+        places = ", ".join(self.rules.facts[name].place.removeprefix("the ") for name in it.free)
+        taken = "the lower stage is taken" if it.lost else "it stands"
+        text = f"{told} is recorded, although nothing was found in {places}; {taken}."
+        self.issues.append(Issue(severity="warning", code="extent-conflict", text=text, sources=it.sources))
+
+
+def _of_any_level(facts: dict[str, Fact], grouped: dict[str, list[Statement]]) -> None:
+    """A node of no told level may be of any where only a bare N0 denies the levels, since it denies the node too."""
+    regional = facts.get("regional_nodes", Fact())
+    levels = [facts.get(name, Fact()) for name in _REGIONAL[:2]]
+    if regional.verdict is HOLDS and all(level.verdict is FAILS for level in levels):
+        for name in _REGIONAL[:2]:
+            if all(s.kind == "summary" for s in grouped[name]):
+                facts[name] = Fact(doubts=regional.sources)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.staging.asking import bounds, is_under, ordered
+from services.staging.asking import is_under, ordered
+from services.staging.consequences import bounds
 from services.staging.schema import FactRule
 from shared.knowledge.table import Fact, Measure, Reader, Row, asked, holding
 from shared.oncology.stage import Because, EditionStage, Missing
@@ -114,7 +115,7 @@ def _state(reader: Reader, facts: Mapping[str, Fact]) -> Hashable:
 
 
 def _stretch(measure: Measure, reader: Reader, name: str) -> Hashable:
-    return tuple(measure.at_most(limit)._value_ for limit in bounds(reader, name))
+    return tuple(measure.at_most(limit)._value_ for limit in bounds([reader], name))
 
 
 def _missing(rows: list[Row], facts: Mapping[str, Fact], rules: FactRules) -> tuple[str, ...]:

@@ -40,6 +40,9 @@ class Rules:
         self.tables = {edition: Reader(load(folder / f"{edition}.yaml", Table)) for edition in EDITIONS}
         self.knowledge = Knowledge(EDITION, digest(folder.glob("*.yaml")))
         self._check()
+        # Facts from the higher stage to the lower, by the first row that reads them.
+        rows = [row.when.facts() for row in self.tables["figo-2018"].table.rows]
+        self.ranks = {name: place for place, names in reversed([*enumerate(rows)]) for name in names}
         self.disorders = {(SNOMED, d.code): d for d in self.primary.snomed}
         self.meanings = self._meanings()
         self.values = {(SNOMED, code): (axis[0], value) for axis, values in self.tnm.values.items() for code, value in values.items()}

@@ -21,11 +21,19 @@ SITES: dict[str, tuple[str, str]] = {
     "rectal_mucosa": ("rectum", "adjacent"),
     "bowel_contiguous": ("large-intestine", "adjacent"),
 }
+# Spread beyond pelvis and para-aortic nodes: what makes IVB.
+DISTANT = frozenset({"distant_organ", "distant_nodes", "peritoneal_spread", "distant_metastasis"})
+DATED = "The day on which the spread was found, and whether treatment had begun: "
 # The levels of nodes, from the lower stage to the higher.
 _NODES = ("pelvic_nodes", "para_aortic_nodes", "distant_nodes")
 _LEVELS = {"pelvic_nodes": "pelvic_nodes", "para_aortic_nodes": "para_aortic_nodes", "inguinal_nodes": "distant_nodes"}
 # Never a distant organ, whoever files them as one: the vagina is staged by its level (R16), the corpus is ignored.
 _LOCAL = frozenset({"vagina", "uterus", "parametrium"})
+
+
+def spoken(site: str) -> str:
+    """A site in words: "pelvic nodes", "bone marrow"."""
+    return f"{site.removeprefix('node-')} nodes" if site.startswith("node-") else site.replace("-", " ")
 
 
 def structure(finding: Finding, rules: Rules) -> SiteRule | None:
@@ -52,7 +60,7 @@ def meant(fact: str, finding: Finding, rules: Rules) -> SiteRule | None:
     if rule is not None and rule.contested and rule.holds == _LEVELS.get(fact, ""):
         return rule
     if rule is not None and fact == "distant_organ" and rule.site != "bone":
-        if rule.holds or rule.contested or rule.site in _LOCAL:
+        if rule.holds not in (None, "bowel_contiguous") or rule.contested or rule.site in _LOCAL:
             return rule
         return SiteRule(site=rule.site, site_class="organ", holds=fact, structures=rule.structures)
     if rule is not None and fact == "distant_organ":  # who files a bone as distant says that the tumour did not grow into it

@@ -155,17 +155,17 @@ def _absent(record: Record, kinds: list[_Pair], cervix: list[_Pair], rules: Rule
 
 def _instead(record: Record, kinds: list[_Pair], rules: Rules) -> str:
     """What is on record where no cancer of the cervix is."""
-    conditions = [f for f in record.findings if f.kind == "condition" and certainty(f)]
     if any(certainty(f) for f, k in kinds if k.kind in ("other", "neuroendocrine")):
         return ": the cancer on record is of another organ, or names none"
+    conditions = [f for f in record.findings if f.kind == "condition" and certainty(f)]
     sites = {rule.site for f in conditions for pair in codes(f.concept) if (rule := rules.site(*pair)) is not None}
     sites |= {rule.site for f in conditions for site in f.sites for pair in codes(site) if (rule := rules.structure(*pair)) is not None}
     if "node-neck" in sites:
         return ': "cervical" names the neck here, not the cervix uteri'
-    if sites:
-        return ": only secondary cancer, without its primary"
     if any(system == SNOMED and code in rules.primary.state_snomed for f in conditions for system, code in codes(f.concept)):
         return ": only its recurrence or metastasis is, not the cancer itself"
+    if sites:
+        return ": only secondary cancer, without its primary"
     words = [f.concept.text.lower() for f in conditions if f.concept.text and not codes(f.concept)]
     if any(word in text for text in words for word in rules.primary.words):
         return " that is coded: a diagnosis in words alone has to be read, and coded, by somebody"

@@ -94,7 +94,8 @@ def of_conditions(tumour: Tumour, rules: Rules, seen: set[str]) -> Iterator[Give
 def refused(tumour: Tumour, rules: Rules) -> Iterator[Issue]:
     """Stages in the primary itself that the cervix does not have: they are named, and not used."""
     for condition in tumour.conditions:
-        if any(_is_stage(entry, rules) and _stage(entry.summary, rules) is None for entry in condition.stages):
+        given = [(entry, entry.summary) for entry in condition.stages if entry.summary is not None]
+        if any(_is_stage(entry, rules) and _stage(summary, rules) is None for entry, summary in given):
             yield Issue(severity="warning", code="value-implausible", text=REFUSED, sources=(condition.source,))
 
 
@@ -177,10 +178,8 @@ def parents(stage: str) -> tuple[str, ...]:
     return tuple(roman.group() + rest[:length] for length in range(len(rest)))
 
 
-def _stage(concept: Concept | None, rules: Rules) -> str | None:
+def _stage(concept: Concept, rules: Rules) -> str | None:
     """The stage of a value: by code first, then in words; None where it is none that the cervix has."""
-    if concept is None:
-        return None
     for system, code in codes(concept):
         if system == NCIT:
             return FIGO_STAGES.get(code)  # the value set is shared with ovary and endometrium

@@ -188,6 +188,8 @@ class ObservationRules(_Strict, frozen=True):
     stable: tuple[str, ...]
     remission: tuple[str, ...]
     tumour_free_days: int
+    after_diagnosis_days: int
+    before_diagnosis_days: int
     distant_present: tuple[str, ...]
     obds_site: str
     millimetres: dict[str, Decimal]

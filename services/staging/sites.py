@@ -10,17 +10,27 @@ from msgspec.structs import replace
 from services.staging.extent import method, seen
 from services.staging.knowledge import Meaning, Rules
 from services.staging.metastases import Spread
-from services.staging.places import meant, place, structure
+from services.staging.places import DATED, DISTANT, meant, place, spoken, structure
 from services.staging.primary import USABLE, Tumour, certainty
 from services.staging.schema import SiteRule
 from services.staging.statements import Place, Statement
 from services.staging.window import Course
 from shared.fhir.codes import SNOMED, codes
-from shared.oncology.record import Finding, Record
+from shared.oncology.record import Finding, Issue, Record
 from shared.oncology.stage import Certainty
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN
 
 _NOWHERE = frozenset({"unknown", "other"})
+# Sites for which ICD-10 has one code, so that another code only refines it.
+_ONE_CODE = (
+    {"brain", "meninges"},
+    {"bone", "bone-marrow"},
+    {"peritoneum", "omentum", "retroperitoneum"},
+    {"large-intestine", "rectum"},
+    {"bladder", "ureter", "urethra"},
+    {"node-neck", "node-supraclavicular"},
+    {"node-pelvic", "node-mesorectal"},
+)
 _VAGUE = _NOWHERE | {"node-unspecified", "node-abdominal", "node-multiple"}
 SOMEWHERE = SiteRule(site="unknown", site_class="contested", holds="distant_metastasis")
 DOUBT = "Biopsy or follow-up imaging of the doubtful finding: "
@@ -29,7 +39,8 @@ DOUBT = "Biopsy or follow-up imaging of the doubtful finding: "
 class SiteFinding(NamedTuple):
     """A finding of spread, with what it states about the stage, and the fact and place whose freedom would disprove it.
 
-    `opens` are facts left open, each with its question; `told_by` those that tell what it leaves open.
+    `opens` are facts left open, each with its question; `told_by` those that tell what it leaves open. `undecided` says that nobody
+    can tell whether it was there before the treatment, `issues` what must be said of the finding itself.
     """
 
     spread: Spread
@@ -38,6 +49,8 @@ class SiteFinding(NamedTuple):
     contested: str | None = None
     told: tuple[str, Place] | None = None
     told_by: tuple[str, ...] = ()
+    undecided: bool = False
+    issues: tuple[Issue, ...] = ()
 
 
 def of_conditions(record: Record, tumour: Tumour, course: Course, rules: Rules) -> Iterator[SiteFinding]:
@@ -46,14 +59,16 @@ def of_conditions(record: Record, tumour: Tumour, course: Course, rules: Rules) 
     own = primary | {tumour.primary.condition}
     others = {f.source for f in tumour.others}
     for finding in record.findings:
-        if finding.kind != "condition" or finding.source in primary or (rule := _rule(finding, rules)) is None:
+        if finding.kind != "condition" or finding.source in primary or (named := _named(finding, rules)) is None:
             continue
         sure = certainty(finding)
         if sure is None or (others.intersection(finding.related) and not own.intersection(finding.related)):
             continue
         if others and not own.intersection(finding.related):
             sure = "equivocal"
-        yield _found(finding, rule, sure, course, rules, states=True)
+        rule, other = named
+        found = _found(finding, rule, sure, course, rules, states=True)
+        yield found if other is None else found._replace(issues=(*found.issues, _disagree(finding, rule, other)))
 
 
 def of_observation(finding: Finding, meaning: Meaning, course: Course, rules: Rules) -> Iterator[SiteFinding]:
@@ -98,13 +113,20 @@ def _found(
     spread = Spread(rule.site, site_class, certain, in_window, finding.source, when, where, count)  # type: ignore[arg-type]
     if not in_window:
         return SiteFinding(spread, ())
-    ask = rule.ask or DOUBT + rule.site.replace("-", " ")
+    undecided = rule.holds in DISTANT and sure == "definite" and course.undecided(finding)
+    if undecided:
+        sure, spread = "equivocal", spread._replace(certainty="equivocal")
+    issues: tuple[Issue, ...] = ()
+    if undecided and course.early(finding):
+        text = f"{finding.source}: its date is long before the diagnosis; it is not used as a date of spread."
+        issues = (Issue(severity="warning", code="date-implausible", text=text, sources=(finding.source,)),)
+    ask = DATED + spoken(rule.site) if undecided else rule.ask or DOUBT + rule.site.replace("-", " ")
     statements: tuple[Statement, ...] = ()
     told = (rule.holds, place(rule.holds, rule, finding)) if rule.holds else None
     if told is not None and states:
         verdict = HOLDS if sure == "definite" else UNKNOWN
         statements = (Statement(told[0], verdict, finding.source, when, how, ask=ask, place=told[1]),)
-    return SiteFinding(spread, statements, tuple((fact, ask) for fact in rule.opens), rule.contested, told, rule.told_by)
+    return SiteFinding(spread, statements, tuple((fact, ask) for fact in rule.opens), rule.contested, told, rule.told_by, undecided, issues)
 
 
 def _general(code: str, rule: SiteRule) -> bool:
@@ -112,23 +134,46 @@ def _general(code: str, rule: SiteRule) -> bool:
     return bool(rule.structures) and code == rule.structures[0]
 
 
-def _rule(finding: Finding, rules: Rules) -> SiteRule | None:
-    """The site of a condition: by its code, refined by its body site where the code is vague."""
+def _named(finding: Finding, rules: Rules) -> tuple[SiteRule, SiteRule | None] | None:
+    """The site of a condition: by its code, refined by its body site where the code is vague; and another that it names as well.
+
+    Of two sites the one of the lower stage is read, and the stage of the other stays open.
+    """
     pairs = list(codes(finding.concept))
     found = [rule for pair in pairs if (rule := rules.site(*pair)) is not None]
     clear = [rule for rule in found if rule.site not in _VAGUE]
     rule = clear[0] if clear else found[0] if found else None
     if rule is None:
         return None
-    placed = structure(finding, rules)
     if rule in rules.sites.direct:
-        return _grown_into(rule, placed)
+        return _grown_into(rule, structure(finding, rules)), None
+    placed = structure(finding, rules)
+    other = next((each for each in (*clear, *([placed] if placed else ())) if _apart(rule, each)), None)
+    if other is not None:
+        lower, higher = sorted((rule, other), key=lambda each: -rules.ranks.get(each.holds or "", len(rules.ranks)))
+        if higher.holds is None or rules.ranks.get(lower.holds or "") == rules.ranks[higher.holds]:
+            return lower, higher
+        ask = f"Whether the metastasis is in {spoken(rule.site)} or {spoken(other.site)}"
+        return replace(lower, site_class="contested", opens=tuple(dict.fromkeys((*lower.opens, higher.holds))), ask=ask), higher
     coarse = rule.site in _VAGUE or not any(system == SNOMED and rules.site(system, code) for system, code in pairs)
     if placed is None or placed.site in _no_finer(rule):
-        return rule
+        return rule, None
     if placed.site == rule.site or (coarse and (rule.site in _VAGUE or placed.site_class == rule.site_class)):
-        return placed
-    return rule
+        return placed, None
+    return rule, None
+
+
+def _apart(one: SiteRule, other: SiteRule) -> bool:
+    """Whether two sites cannot be one: both are told, and no code stands for the two."""
+    sites = {one.site, other.site}
+    return len(sites) > 1 and not sites & _VAGUE and not any(sites <= together for together in _ONE_CODE)
+
+
+def _disagree(finding: Finding, rule: SiteRule, other: SiteRule) -> Issue:
+    text = (
+        f"The codes of one diagnosis name {spoken(rule.site)} and {spoken(other.site)}; the lower stage is taken, here {spoken(rule.site)}."
+    )
+    return Issue(severity="warning", code="extent-conflict", text=text, sources=(finding.source,))
 
 
 def _no_finer(rule: SiteRule) -> frozenset[str]:

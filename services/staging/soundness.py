@@ -222,9 +222,7 @@ def choices(name: str, reader: Reader, rules: Rules) -> Sequence[Fact]:
             *(limit for row in reader.table.rows for fact, limit in row.when.limits() if fact == name),
             *([LIMITS[name]] if name in LIMITS else []),
         }
-    )
-    if not limits:
-        return (Fact(HOLDS, Measure(Decimal(1), Decimal(1))),)
+    ) or [Decimal(1)]
     lengths = [limits[0] / 2, *limits, *((low + high) / 2 for low, high in pairwise(limits)), limits[-1] + 1]
     return [Fact(HOLDS, Measure(length, length)) for length in sorted(lengths)]
 

@@ -15,10 +15,11 @@ from services.staging.disease_state import disease_state
 from services.staging.extent import Extent, Intake
 from services.staging.knowledge import EDITIONS, Meaning, Rules
 from services.staging.metastases import merge, oligometastatic
+from services.staging.places import spoken
 from services.staging.primary import USABLE, Tumour, choose
 from services.staging.statements import Statement
 from services.staging.window import Course, course
-from shared.fhir.codes import codes
+from shared.fhir.codes import ICD_O_3, codes
 from shared.fhir.dates import later
 from shared.knowledge.table import Fact, Reader
 from shared.oncology.record import Finding, Issue, Record
@@ -39,10 +40,11 @@ def stage(record: Record, rules: Rules, oligometastasis: str | None = None) -> S
         record = replace(record, findings=tuple(f for f in record.findings if f.plausible or when.includes(f)))
     intake, spread, given = _collect(record, tumour, when, rules)
     extent = _extent(intake, spread)
+    found_in_them = [issue for found in spread for issue in found.issues]
     spread = [found for each in spread if (found := _settled(each, extent)) is not None]
     metastases = merge(found.spread for found in spread)
     editions: dict[str, EditionStage] = {}
-    issues = [*record.issues, *tumour.issues, *extent.issues, *_contested(spread, extent, rules)]
+    issues = [*record.issues, *tumour.issues, *found_in_them, *extent.issues, *_contested(spread, extent, rules)]
     told: tuple[Recorded, ...] = ()
     if tumour.primary.applies:
         editions = _editions(record, extent, given, rules)
@@ -69,6 +71,7 @@ def _collect(record: Record, tumour: Tumour, when: Course, rules: Rules) -> tupl
     intake = Intake(rules, when)
     spread = list(sites.of_conditions(record, tumour, when, rules))
     given: list[recorded.Given] = []
+    unplaced: list[tuple[Finding, Meaning]] = []
     own = {f.source for f in tumour.conditions}
     all_own = own | {found.spread.source for found in spread}
     for finding in record.findings:
@@ -83,10 +86,18 @@ def _collect(record: Record, tumour: Tumour, when: Course, rules: Rules) -> tupl
             if not read and recorded.faulty(finding, rules):
                 intake.refuse("value-implausible", recorded.REFUSED, finding)
         elif meaning.kind == "obds":
-            spread += sites.of_region(finding, when, rules)
+            regions = list(sites.of_region(finding, when, rules))
+            spread += regions
+            if not regions and recorded.faulty(finding, rules):
+                intake.refuse("value-implausible", "A site of metastasis that cannot be read is not used.", finding)
         elif meaning.kind == "status":
             spread += sites.of_status(finding, when, rules)
+        elif meaning.kind == "extent" and meaning.detail == "tumour_size" and (of_primary := _of_primary(finding, rules)) is not True:
+            unplaced += [(finding, meaning)] if of_primary is None else []
         elif meaning.kind in ("extent", "t", "n", "m"):
+            _observe(finding, meaning, when, rules, intake, spread)
+    if not any(statement.fact == "tumour_size" for statement in intake.statements):
+        for finding, meaning in unplaced:
             _observe(finding, meaning, when, rules, intake, spread)
     given += recorded.of_conditions(tumour, rules, {g.source for g in given})
     intake.issues += recorded.refused(tumour, rules)
@@ -95,8 +106,6 @@ def _collect(record: Record, tumour: Tumour, when: Course, rules: Rules) -> tupl
 
 def _observe(finding: Finding, meaning: Meaning, when: Course, rules: Rules, intake: Intake, spread: list[sites.SiteFinding]) -> None:
     if finding.status not in USABLE and finding.status != "preliminary":
-        return
-    if meaning.kind == "extent" and meaning.detail == "tumour_size" and _elsewhere(finding, rules):
         return
     found = list(sites.of_observation(finding, meaning, when, rules))
     spread += found
@@ -108,7 +117,7 @@ def _settled(found: sites.SiteFinding, extent: Extent) -> sites.SiteFinding | No
     """A finding of spread after all findings of its place are weighed: gone where pathology or the resolution of a doubt found it free,
     doubtful where it is in doubt or contradicted."""
     known = extent.places.get(found.told) if found.told is not None and found.spread.in_window else None
-    if known is None or known.verdict is HOLDS or (known.verdict is FAILS and found.opens):
+    if known is None or found.undecided or known.verdict is HOLDS or (known.verdict is FAILS and found.opens):
         return found
     if known.verdict is FAILS and (known.method == "p" or found.spread.certainty != "definite"):
         return None
@@ -123,10 +132,15 @@ def _of_another(finding: Finding, ours: set[str], known: bool) -> bool:
     return known and bool(conditions) and not conditions & ours
 
 
-def _elsewhere(finding: Finding, rules: Rules) -> bool:
-    """Whether a size is the size of a metastasis."""
-    placed = [rule for site in finding.sites for pair in codes(site) if (rule := rules.structure(*pair)) is not None]
-    return any(rule.site_class in ("organ", "distant-node", "regional-node", "peritoneal") for rule in placed)
+def _of_primary(finding: Finding, rules: Rules) -> bool | None:
+    """Whether a size is that of the primary, by its place; None where it is about a body structure that does not tell."""
+    pairs = [pair for site in (*finding.sites, *finding.lesions) for pair in codes(site)]
+    if any(code in rules.primary.cervix_structures or (s == ICD_O_3 and code.upper().startswith("C53")) for s, code in pairs):
+        return True
+    placed = {rule.site for pair in pairs if (rule := rules.structure(*pair)) is not None}
+    if placed:
+        return placed == {"uterus"}
+    return None if any(reference.startswith(("BodyStructure/", "#")) for reference in finding.focus) else True
 
 
 def _extent(intake: Intake, spread: Iterable[sites.SiteFinding]) -> Extent:
@@ -139,7 +153,7 @@ def _extent(intake: Intake, spread: Iterable[sites.SiteFinding]) -> Extent:
     for found in spread:
         if found.spread.in_window and not _told(found, told):
             for fact, ask in found.opens:
-                if found.contested or not _denied(fact, found, free):
+                if (found.contested and not _mucosa(fact)) or not _denied(fact, found, free):
                     opened.setdefault(fact, set()).add((ask, found.spread.source))
     for fact in sorted(opened, reverse=True):
         known = extent.facts.get(fact, Fact())
@@ -169,7 +183,11 @@ def _told(found: sites.SiteFinding, told: dict[str, set[str]]) -> bool:
 
 def _denied(fact: str, found: sites.SiteFinding, free: dict[str, set[str]]) -> bool:
     """Whether a finding that is not earlier found none of it anywhere. A code for growth into bladder or rectum is no sign of mucosa."""
-    return any(fact.endswith(("mucosa", "contiguous")) or not later(found.spread.when, when) for when in free.get(fact, ()))
+    return any(_mucosa(fact) or not later(found.spread.when, when) for when in free.get(fact, ()))
+
+
+def _mucosa(fact: str) -> bool:
+    return fact.endswith(("mucosa", "contiguous"))
 
 
 def _editions(record: Record, extent: Extent, given: list[recorded.Given], rules: Rules) -> dict[str, EditionStage]:
@@ -198,16 +216,12 @@ def _as_recorded(reader: Reader, stated: recorded.Given, extent: Extent, rules: 
     return replace(silent, stage=stated.stage, label=stated.stage, because=(says,))
 
 
-def _spoken(site: str) -> str:
-    return f"{site.removeprefix('node-')} nodes" if site.startswith("node-") else site.replace("-", " ")
-
-
 def _contested(spread: Iterable[sites.SiteFinding], extent: Extent, rules: Rules) -> list[Issue]:
     """The findings on whose stage the sources disagree: both readings, each with its source, and the one that is taken."""
     found: list[tuple[str, str, tuple[str, ...]]] = [
-        (f"spread to the {_spoken(f.spread.site)}", f.contested, (f.spread.source,))
+        (f"spread to the {spoken(f.spread.site)}", f.contested, (f.spread.source,))
         for f in spread
-        if f.contested is not None and f.spread.in_window
+        if f.contested is not None and f.spread.in_window and not _settled_by_biopsy(f, extent)
     ]
     walls = extent.facts.get("wall_without_mucosa", Fact())
     if walls.doubts:
@@ -215,6 +229,11 @@ def _contested(spread: Iterable[sites.SiteFinding], extent: Extent, rules: Rules
     return [
         Issue(severity="information", code="contested", text=rules.disputed(what, key), sources=sources) for what, key, sources in found
     ]
+
+
+def _settled_by_biopsy(found: sites.SiteFinding, extent: Extent) -> bool:
+    """Whether all that the code leaves open is mucosa, and all of that is known."""
+    return bool(found.opens) and all(_mucosa(fact) and extent.facts[fact].verdict is not UNKNOWN for fact, _ in found.opens)
 
 
 def _oligometastatic(metastases: tuple[Metastasis, ...], extent: Extent, rules: Rules, definition: str | None) -> Oligometastatic:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from shared.knowledge.table import Fact, Measure
 from shared.oncology.record import Issue
@@ -24,8 +26,8 @@ SIDES = frozenset({"24028007", "7771000"})
 Kind = Literal["finding", "summary", "implied"]
 
 
-class Statement(NamedTuple):
-    """What one finding states about one fact; `method` is "p", "r" or None."""
+class Statement(msgspec.Struct, frozen=True, gc=False):
+    """What one finding states about one fact; `method` is "p", "r" or None. `category` is the TNM category that states it ("cT2b")."""
 
     fact: str
     verdict: Verdict
@@ -36,18 +38,20 @@ class Statement(NamedTuple):
     measure: Measure | None = None
     ask: str | None = None
     place: Place = ()
+    category: str = ""
 
     @property
     def direct(self) -> bool:
         return self.kind == "finding"
 
 
-class Settled(NamedTuple):
-    """A fact as settled, the verdict of each place that was looked at, and the contradictions."""
+class Settled(msgspec.Struct, frozen=True, gc=False):
+    """A fact as settled, the verdict of each place that was looked at, the contradictions, and the TNM categories that lost them."""
 
     fact: Fact
     places: dict[Place, Fact]
-    issues: tuple[Issue, ...]
+    issues: tuple[Issue, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 def _rank(s: Statement) -> tuple[bool, bool]:
@@ -57,7 +61,8 @@ def _rank(s: Statement) -> tuple[bool, bool]:
 def _lower(s: Statement) -> tuple[bool, bool, Decimal]:
     """Of statements that weigh the same: one that is sure, then the one of the lower stage."""
     bound = (s.measure.low if s.measure.high is None else s.measure.high) if s.measure else None
-    return s.verdict is not UNKNOWN, s.verdict is FAILS, -(bound or Decimal(0))
+    lower = HOLDS if s.fact == "confined_to_cervix" else FAILS
+    return s.verdict is not UNKNOWN, s.verdict is lower, -(bound or Decimal(0))
 
 
 def _later(one: Statement, other: Statement) -> bool:
@@ -74,20 +79,21 @@ def _heaviest(statements: list[Statement]) -> Statement:
     return max((s for s in ranked if not any(_later(other, s) for other in newest)), key=lambda s: (*_lower(s), s.when))
 
 
-def settle(statements: list[Statement], *, local: bool = False) -> Settled:
+def settle(statements: list[Statement], *, local: bool = False, limits: tuple[Decimal, ...] = ()) -> Settled:
     """What the statements about one fact come to: it holds where one place holds, and fails where all that could hold it fails.
 
     A `local` fact has one region with two sides: free on both, or free without a side, it fails. Any other has more places than were
-    looked at, and fails only where it was found free everywhere.
+    looked at, and fails only where it was found free everywhere. `limits` are those that the tables draw through a length.
     """
     if len(statements) == 1 and not statements[0].place:
         return _alone(statements[0])
-    settled = {place: _at(place, statements) for place in sorted({s.place for s in statements})}
-    facts = [fact for fact, _ in settled.values()]
-    issues = tuple(dict.fromkeys(issue for _, issue in settled.values() if issue))
-    places = {place: fact for place, (fact, _) in settled.items()}
+    settled = {place: _at(place, statements, limits) for place in sorted({s.place for s in statements})}
+    facts = [fact for fact, _, _ in settled.values()]
+    issues = tuple(dict.fromkeys(issue for _, issue, _ in settled.values() if issue))
+    lost = tuple(label for _, _, labels in settled.values() for label in labels)
+    places = {place: fact for place, (fact, _, _) in settled.items()}
     if len(facts) == 1 and () in settled:
-        return Settled(facts[0], places, issues)
+        return Settled(facts[0], places, issues, lost)
     verdicts = {fact.verdict for fact in facts}
     sides = {place[-1] for place in settled if place} & SIDES
     whole_seen = () in settled or (local and (sides == SIDES or any(place[-1] not in SIDES for place in settled if place)))
@@ -100,25 +106,25 @@ def settle(statements: list[Statement], *, local: bool = False) -> Settled:
         doubts=tuple(sorted({source for fact in facts for source in fact.doubts})),
         ask=next((fact.ask for fact in facts if fact.ask and fact.verdict is UNKNOWN), None),
     )
-    return Settled(whole, places, issues)
+    return Settled(whole, places, issues, lost)
 
 
 def _alone(s: Statement) -> Settled:
     """The usual case: one statement about a fact as a whole."""
     doubts = (s.source,) if s.verdict is UNKNOWN else ()
     fact = Fact(s.verdict, s.measure, (s.source,), s.method, doubts, s.ask if doubts else None)
-    return Settled(fact, {(): fact}, ())
+    return Settled(fact, {(): fact})
 
 
-def _at(place: Place, statements: list[Statement]) -> tuple[Fact, Issue | None]:
+def _at(place: Place, statements: list[Statement], limits: tuple[Decimal, ...]) -> tuple[Fact, Issue | None, tuple[str, ...]]:
     """What the statements come to at one place: its own, and those that find a whole free of which it is part."""
     own = [s for s in statements if s.place == place or (s.verdict is FAILS and s.place == place[: len(s.place)])]
     here = [s for s in own if s.place == place]
     if place and here[0].fact == "distant_nodes" and any(s.verdict is HOLDS for s in here):
         # "No distant nodes" is an answer of its own, and takes nothing from the groin where a node was found (R17); M0 contradicts it.
         own = here + [s for s in own if s.place != place and not s.direct]
-    best = own[0] if len(own) == 1 else _best(own)
-    agreeing = [s for s in own if s.verdict is best.verdict and (best.measure is None or s.measure is not None)]
+    best = own[0] if len(own) == 1 else _best(_within(own, limits) if limits else own)
+    agreeing = [s for s in own if s.verdict is best.verdict and s.measure == best.measure]
     method = best.method or min((s.method for s in agreeing if s.method and s.direct is best.direct), default=None)
     fact = Fact(
         verdict=best.verdict,
@@ -128,7 +134,19 @@ def _at(place: Place, statements: list[Statement]) -> tuple[Fact, Issue | None]:
         doubts=tuple(sorted({s.source for s in own if s.verdict is UNKNOWN})),
         ask=min((s.ask for s in own if s.ask and s.verdict is UNKNOWN), default=None),
     )
-    return fact, _conflict(own, best, fact.sources)
+    if len(own) == 1 or best.verdict is UNKNOWN:
+        return fact, None, ()
+    against = [s for s in own if s.verdict is not UNKNOWN and _opposes(s, best, limits)]
+    lost = tuple(sorted({s.category for s in against if s.category}))
+    return fact, _conflict(best, against, lost, fact.sources) if against else None, lost
+
+
+def _within(own: list[Statement], limits: tuple[Decimal, ...]) -> list[Statement]:
+    """The lengths that may count: beside a pathological category only those within it, unless the specimen itself was measured (R1)."""
+    category = next((s for s in own if s.kind == "summary"), None)
+    if category is None or any(s.direct and s.method == "p" for s in own):
+        return own
+    return [s for s in own if s.direct and not _contradicts(s, category, limits)] or [category]
 
 
 def _best(own: list[Statement]) -> Statement:
@@ -141,36 +159,35 @@ def _best(own: list[Statement]) -> Statement:
     return best
 
 
-def _conflict(statements: list[Statement], best: Statement, sources: tuple[str, ...]) -> Issue | None:
-    """The contradiction between the statements, if there is one; `sources` are those that the fact as settled stands on."""
-    if len(statements) == 1 or best.verdict is UNKNOWN:
-        return None
-    against = [s for s in statements if s.kind != "implied" and s.verdict is not UNKNOWN and _contradicts(s, best)]
-    if not against:
-        return None
+def _conflict(best: Statement, against: list[Statement], lost: tuple[str, ...], sources: tuple[str, ...]) -> Issue:
+    """The contradiction: what it is about, which recorded categories lost it, and why. `sources` are those that the fact stands on."""
     why = (
         "pathology decides"
-        if best.method == "p" and best.direct and not any(s.method == "p" for s in against)
+        if best.method == "p" and (best.direct or best.measure) and not any(s.method == "p" for s in against)
         else "the finding decides"
         if best.direct and not any(s.direct for s in against)
         else "the later finding decides"
         if all(_later(best, s) for s in against)
         else "the lower stage is taken"
     )
-    name = best.fact.replace("_", " ")
+    recorded = f" ({', '.join(lost)} is recorded)" if lost else ""
     return Issue(
         severity="warning",
         code="extent-conflict",
-        text=f"Findings contradict each other on {name}; {why}.",
+        text=f"Findings contradict each other on {best.fact.replace('_', ' ')}{recorded}; {why}.",
         sources=tuple(sorted({*sources, *(s.source for s in against)})),
     )
 
 
-def _contradicts(one: Statement, other: Statement) -> bool:
+def _opposes(one: Statement, best: Statement, limits: tuple[Decimal, ...]) -> bool:
+    """Whether a statement lost to the one that decides: what is merely implied does so only where a TNM category implies it."""
+    return (one.kind != "implied" or (best.direct and bool(one.category))) and _contradicts(one, best, limits)
+
+
+def _contradicts(one: Statement, other: Statement, limits: tuple[Decimal, ...]) -> bool:
+    """Whether two verdicts differ, or two lengths lie on either side of a limit of the tables."""
     if one.measure is not None and other.measure is not None:
-        lows = [m.low for m in (one.measure, other.measure) if m.low is not None]
-        highs = [m.high for m in (one.measure, other.measure) if m.high is not None]
-        return bool(lows and highs) and max(lows) > min(highs) and one.direct and other.direct and one.when == other.when
+        return any({one.measure.at_most(limit), other.measure.at_most(limit)} == {HOLDS, FAILS} for limit in limits)
     return one.verdict is not other.verdict
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from services.staging.statements import Kind, Statement
 from shared.fhir.codes import SNOMED, codes
 from shared.knowledge.table import Measure
 from shared.oncology.record import Finding, Issue
-from shared.oncology.verdict import FAILS, HOLDS
+from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN
 
 _TEXT = re.compile(r"^\s*(yc|yp|rp|[cprya])?\s*([TNM])?\s*(X|is|0|[1-4][a-d]?[1-3]?)(mi|[ab])?\s*(\(.*\))?\s*$", re.IGNORECASE)
 _VERSION = re.compile(r"\b(?:version\s*)?([6-9])(?:th)?\b", re.IGNORECASE)
@@ -59,11 +59,13 @@ def _known(value: str, rules: Rules) -> bool:
     return plain in rules.tnm.categories or plain in ("TX", "T0", "Tis", "NX", "MX")
 
 
-def choose(found: Iterable[Recorded], rules: Rules) -> tuple[dict[str, Recorded], list[Issue]]:
+def choose(found: Sequence[Recorded], rules: Rules) -> tuple[dict[str, Recorded], list[Issue]]:
     """The category of each axis that counts: pathology, then the later one, then the lower; and the contradictions.
 
     Categories after treatment (y), of a recurrence (r) or at autopsy (a) count for nothing. A finer category is no contradiction.
     """
+    if not found:
+        return {}, []
     order = [*("TX", "NX", "MX", "T0", "Tis"), *rules.tnm.categories]
     best: dict[str, Recorded] = {}
     issues: list[Issue] = []
@@ -105,29 +107,46 @@ def together(best: dict[str, Recorded]) -> Iterator[Statement]:
             yield Statement(fact, FAILS, n.finding.source, kind="summary")
 
 
+def label(it: Recorded) -> str:
+    """A category with its prefix: "cT2b"."""
+    return f"{it.prefix or ''}{it.value}"
+
+
+def holds(it: Recorded, rules: Rules) -> tuple[str, ...]:
+    """The facts that a category states to hold."""
+    category = rules.tnm.categories.get(_plain(it.value))
+    return _said(category, _in_force(it)).holds if category is not None else ()
+
+
 def statements(it: Recorded, rules: Rules) -> Iterator[Statement]:
     """The facts that a recorded category states."""
     category = rules.tnm.categories.get(_plain(it.value))
     if category is None:
         return
+    named = label(it)
     finding, method, when = it.finding, "p" if it.prefix == "p" else None, it.finding.when or ""
     version = _in_force(it)
     says = _said(category, version)
     for fact in says.holds:
         ask = rules.facts[fact].ask if fact == "distant_or_para_aortic" else None
-        yield Statement(fact, HOLDS, finding.source, when, method, ask=ask)
+        # That a tumour is confined is somebody's summary: what was found beyond the cervix counts before it.
+        held: Kind = "summary" if fact == "confined_to_cervix" else "finding"
+        yield Statement(fact, HOLDS, finding.source, when, method, held, ask=ask, category=named)
+    if it.value == "T0":
+        yield Statement("confined_to_cervix", UNKNOWN, finding.source, when, method, "implied")  # no tumour, and none to be confined
     for fact in says.fails:
         # pN0 is what the pathologist saw in the nodes; cN0 and M0 are somebody's summary, and N1 only implies that there is no N2.
         free: Kind = "implied" if it.value[1] != "0" else "finding" if method == "p" and it.axis == "n" else "summary"
-        yield Statement(fact, FAILS, finding.source, when, method, free)
+        yield Statement(fact, FAILS, finding.source, when, method, free, category=named)
     for group in category.denies:
         seen: Kind = "finding" if method == "p" and group in ON_A_SPECIMEN else "implied"
-        yield from (Statement(fact, FAILS, finding.source, when, method, seen) for fact in rules.tnm.beyond[group])
+        yield from (Statement(fact, FAILS, finding.source, when, method, seen, category=named) for fact in rules.tnm.beyond[group])
+    measured: Kind = "summary" if method == "p" else "implied"  # a length in a pathological category is pathology (R1)
     size = _bounds(category.size, category.before_9, version)
     if size is not None:
-        yield Statement("tumour_size", HOLDS, finding.source, when, method, "implied", measure=size)
+        yield Statement("tumour_size", HOLDS, finding.source, when, method, measured, size, category=named)
     if category.depth is not None:
-        yield Statement("stromal_invasion_depth", HOLDS, finding.source, when, method, "implied", measure=_measure(category.depth))
+        yield Statement("stromal_invasion_depth", HOLDS, finding.source, when, method, measured, _measure(category.depth), category=named)
 
 
 def _in_force(it: Recorded) -> str | None:
@@ -167,7 +186,7 @@ def _version(finding: Finding, rules: Rules) -> str | None:
     for system, code in codes(finding.method):
         if system == SNOMED and code in rules.tnm.versions:
             return rules.tnm.versions[code]
-        if code in ("7", "8", "9"):
+        if code in ("6", "7", "8", "9"):
             return code
     if finding.method is not None and finding.method.text and (match := _VERSION.search(finding.method.text)):
         return match.group(1)

@@ -10,6 +10,7 @@ from services.staging import tnm
 from services.staging.knowledge import Rules
 from services.staging.primary import Tumour
 from shared.fhir.codes import ATC, RXNORM, SNOMED, codes
+from shared.fhir.dates import days
 from shared.oncology.record import Concept, Finding, Record
 from shared.oncology.stage import Window
 
@@ -35,6 +36,7 @@ class Course(NamedTuple):
     rules: Rules
     operated: tuple[str, ...] = ()  # the days of operations, in order
     following: str = "9999"  # the first treatment that was none
+    undated: bool = False  # a definitive treatment has no date
 
     def includes(self, finding: Finding) -> bool:
         """Whether a finding belongs to the work-up. What has no date is taken as work-up."""
@@ -45,6 +47,23 @@ class Course(NamedTuple):
         if first.kind != "surgery" or len(end) < 10 or len(when) < 10 or not _pathological(finding, self.rules):
             return False
         return when < self.following and date.fromisoformat(when) - date.fromisoformat(end) <= _SPECIMEN
+
+    def early(self, finding: Finding) -> bool:
+        """Whether a finding is said to be so long before the diagnosis that its date is not believed."""
+        start, when = self.window.start, finding.when or finding.recorded
+        return start is not None and when is not None and days(when, start) > self.rules.observations.before_diagnosis_days
+
+    def undecided(self, finding: Finding) -> bool:
+        """Whether nobody can tell if spread was there before the treatment: it has no date or a partial one, or the treatment has none."""
+        end, when, written = self.window.end, finding.when, finding.recorded
+        if when is None and written is None:
+            return end is not None or not finding.plausible
+        if self.early(finding):
+            return True
+        if end is not None:
+            return not _before(written, end) and _straddles(when or written or "", end)
+        start = self.window.start
+        return self.undated and start is not None and days(start, when or written or "") > self.rules.observations.after_diagnosis_days
 
     def of_specimen(self, finding: Finding) -> bool:
         """Whether a finding was made on what an operation removed: disease that was there then, and not new."""
@@ -59,9 +78,11 @@ def course(record: Record, tumour: Tumour, rules: Rules) -> Course:
     """The treatments and the staging window of the record."""
     diagnosed = diagnosis(tumour)
     onset = min((f.when for f in tumour.conditions if f.when), default=None)
-    found = sorted(t for f in record.findings if (t := _treatment(f, rules)) is not None and (onset is None or _at(t.start, onset) >= 0))
+    given = [(f, kind) for f in record.findings if (kind := _kind(f, rules)) is not None]
+    dated = (Treatment(f.when, f.until or f.when, kind, f.source) for f, kind in given if f.when is not None)
+    found = sorted(t for t in dated if onset is None or _at(t.start, onset) >= 0)
     if not found:
-        return Course(Window(start=diagnosed), (), rules)
+        return Course(Window(start=diagnosed), (), rules, undated=any(f.when is None for f, _ in given))
     window = Window(start=diagnosed, end=found[0].start, ends_with=found[0].source)
     operated = tuple(sorted({t.start for t in found if t.kind == "surgery" and len(t.start) == 10}))
     return Course(window, tuple(found), rules, operated, next((t.start for t in found if t.kind != "surgery"), "9999"))
@@ -91,8 +112,19 @@ def _at(one: str, other: str) -> int:
     return (a > b) - (a < b)
 
 
-def _treatment(finding: Finding, rules: Rules) -> Treatment | None:
-    if finding.when is None or finding.status not in DONE:
+def _before(date: str | None, end: str) -> bool:
+    """Whether a date is surely not later than the other."""
+    return date is not None and _at(date, end) <= 0 and not _straddles(date, end)
+
+
+def _straddles(date: str, end: str) -> bool:
+    """Whether two dates cannot be ordered, because one of them is partial."""
+    return _at(date, end) == 0 and min(len(date), len(end)) < 10
+
+
+def _kind(finding: Finding, rules: Rules) -> str | None:
+    """What kind of definitive treatment a finding is, dated or not; None where it is none."""
+    if finding.status not in DONE:
         return None
     o = rules.observations
     if finding.kind == "procedure":
@@ -103,13 +135,10 @@ def _treatment(finding: Finding, rules: Rules) -> Treatment | None:
         if kinds & set(o.cone) and not any(code in o.curative for _, code in codes(finding.intent)):
             return None  # a cone is work-up unless it is said to be the cure
         kind = "radiotherapy" if kinds & set(o.radiotherapy) else "surgery" if kinds & set(o.surgery) else None
-        if kind is None or palliative:
-            return None
-    elif finding.kind in ("medication-administration", "medication-statement") and _anticancer(finding.concept, rules):
-        kind = "drug"
-    else:
-        return None
-    return Treatment(finding.when, finding.until or finding.when, kind, finding.source)
+        return None if palliative else kind
+    if finding.kind in ("medication-administration", "medication-statement") and _anticancer(finding.concept, rules):
+        return "drug"
+    return None
 
 
 def _anticancer(concept: Concept, rules: Rules) -> bool:

@@ -16,6 +16,15 @@ def later(date: str, limit: str) -> bool:
     return date[:shared] > limit[:shared]
 
 
+def days(start: str, end: str) -> int:
+    """The days from one date to another, at the least where they are partial; 0 where the calendar lacks one of them."""
+    last = start + {4: "-12-31", 7: "-28"}.get(len(start), "")
+    try:
+        return (calendar_day.fromisoformat((end + "-01-01")[:10]) - calendar_day.fromisoformat(last)).days
+    except ValueError:
+        return 0
+
+
 def day(instant: str | None) -> str | None:
     """The day of an instant, or the date as it is."""
     return instant[:10] if instant else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -19,12 +19,15 @@ MODALITY = MCODE + "mcode-radiotherapy-modality-and-technique"
 RELATED = "http://hl7.org/fhir/StructureDefinition/condition-related"
 CERTAINTY = "icd-10-gm-diagnosesicherheit"
 _MEDICATION = msgspec.json.Decoder(r4.Medication)
+_R = TypeVar("_R")
+_STRUCTURE = msgspec.json.Decoder(r4.BodyStructure)
 
 
 class References(Protocol):
-    """The references of the record being read: resolved, with the medications behind them, and what could not be read."""
+    """The references of the record being read: resolved, with what stands behind them, and what could not be read."""
 
     medications: dict[str, r4.Medication]
+    structures: dict[str, r4.BodyStructure]
 
     def local(self, reference: r4.Reference) -> str | None: ...
 
@@ -64,6 +67,7 @@ def observation(refs: References, source: str, it: r4.Observation) -> Finding:
     period = it.effectivePeriod
     when = it.effectiveDateTime or it.effectiveInstant or (period and (period.end or period.start)) or it.issued
     sites, laterality = _sites((it.bodySite,)) if it.bodySite else ((), ())
+    focus = refs.locals(it.focus) if it.focus else ()
     return Finding(
         source=source,
         kind="observation",
@@ -76,10 +80,19 @@ def observation(refs: References, source: str, it: r4.Observation) -> Finding:
         sites=sites,
         laterality=laterality,
         method=it.method,
-        focus=refs.locals(it.focus) if it.focus else (),
+        focus=focus,
+        lesions=_lesions(refs, it, focus) if focus else (),
         parts=refs.locals(it.hasMember + it.derivedFrom) if it.hasMember or it.derivedFrom else (),
         category=it.category,
     )
+
+
+def _lesions(refs: References, it: r4.Observation, focus: tuple[str, ...]) -> tuple[Concept, ...]:
+    """Where the body structures are that an observation is about, those of the record and those that it contains."""
+    inside = [_contained(raw, _STRUCTURE) for raw in it.contained]
+    known = {f"#{structure.id}": structure for structure in inside if structure is not None}
+    found = (known.get(reference) or refs.structures.get(reference) for reference in focus)
+    return tuple(structure.location for structure in found if structure is not None and structure.location is not None)
 
 
 def procedure(refs: References, source: str, it: r4.Procedure) -> Finding:
@@ -134,7 +147,8 @@ def _drug(refs: References, source: str, it: Any, kind: Any, when: str | None, u
 def _medication(refs: References, source: str, it: Any) -> Concept | None:
     reference = it.medicationReference or r4.Reference()
     if (reference.reference or "").startswith("#"):
-        medication = next((m for m in map(_contained, it.contained) if m is not None and f"#{m.id}" == reference.reference), None)
+        inside = (_contained(raw, _MEDICATION) for raw in it.contained)
+        medication = next((m for m in inside if m is not None and f"#{m.id}" == reference.reference), None)
     else:
         medication = refs.medications.get(refs.local(reference) or "")
     if medication is None:
@@ -159,12 +173,11 @@ def allergy(refs: References, source: str, it: r4.AllergyIntolerance) -> Finding
     )
 
 
-def _contained(raw: msgspec.Raw) -> r4.Medication | None:
+def _contained(raw: msgspec.Raw, decoder: msgspec.json.Decoder[_R]) -> _R | None:
     try:
-        medication: r4.Medication = _MEDICATION.decode(raw)
+        return decoder.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         return None
-    return medication
 
 
 def _diagnosis(it: r4.Condition) -> Concept:

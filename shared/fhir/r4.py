@@ -96,8 +96,9 @@ def check(bundle: Json, given: Collection[str] = ()) -> list[str]:
     `given` are the addresses of the input: of a file whose resources have no ids they are urn:uuid, and resolve in that file only.
     """
     found: list[str] = []
-    types = {entry["fullUrl"]: entry["resource"]["resourceType"] for entry in bundle["entry"]}
-    for entry in bundle["entry"]:
+    entries = bundle.get("entry", ())
+    types = {entry["fullUrl"]: entry["resource"]["resourceType"] for entry in entries}
+    for entry in entries:
         resource = entry["resource"]
         name = f"{resource['resourceType']} {entry['fullUrl']}"
         found += [f"{name}: {complaint}" for complaint in complaints(msgspec.json.encode(resource))]

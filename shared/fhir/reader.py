@@ -21,6 +21,7 @@ from shared.oncology.record import Finding, Issue, Record
 
 AIAST = "AIAST"
 _BYTES = (bytes, msgspec.Raw)
+_OLDEST, _NEWEST = "1900", "2100"
 _KINDS = frozenset(bundles.READ)
 _NAMES = frozenset(resource.__name__ for resource in bundles.READ)
 _LOCAL = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?$")
@@ -54,6 +55,7 @@ class _Reading:
         self.patients: set[str] = set()
         self.urls: dict[str, str] = {}
         self.medications: dict[str, r4.Medication] = {}
+        self.structures: dict[str, r4.BodyStructure] = {}
         self.person: r4.Patient | None = None
         self.issues: list[Issue] = []
         self.today = ""
@@ -112,6 +114,8 @@ class _Reading:
                 self.person = resource
             elif kind is r4.Medication:
                 self.medications[source] = resource
+            elif kind is r4.BodyStructure and not _modified(resource):
+                self.structures[source] = resource
         return {source: resource for source, resource in newest.items() if type(resource) in _READERS}
 
     def _decoded(self, raw: msgspec.Raw | bytes, full_url: str | None, position: int) -> Any:
@@ -196,6 +200,8 @@ class _Reading:
         """Why a date contradicts the record, written down at an instant; None where it does not."""
         if not is_date(date):
             return "is not a date"
+        if not _OLDEST <= date[:4] <= _NEWEST:
+            return "is of a year that no record of a patient has"
         limit = latest(written) if written else None
         if (self.limit and later(date, self.limit)) or (limit and later(date, limit)):
             return "is later than the record itself"

@@ -159,6 +159,7 @@ class Observation(_Resource, frozen=True, kw_only=True):
     bodySite: Site | None = None
     method: Concept | None = None
     component: tuple[Component, ...] = ()
+    contained: tuple[msgspec.Raw, ...] = ()
     hasMember: tuple[Reference, ...] = ()
     derivedFrom: tuple[Reference, ...] = ()
 
@@ -203,6 +204,12 @@ class MedicationAdministration(_Drug, frozen=True, kw_only=True):
 
 class MedicationStatement(_Drug, frozen=True, kw_only=True):
     pass
+
+
+class BodyStructure(_Resource, frozen=True):
+    """Where a lesion is: mCODE's tumour, which a tumour size is about."""
+
+    location: Concept | None = None
 
 
 class Ingredient(Element, frozen=True):

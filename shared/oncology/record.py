@@ -107,6 +107,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     `source` is a reference ("Observation/n1"), `version` its meta.versionId. `status` is the resource's own status;
     `verification` and `clinical` are a condition's. `when` and `until` bound the clinical time; `recorded` is when it was
     written down. `plausible` is False where a date contradicts the record (then `when` is not used to order findings).
+    `lesions` are the places of the body structures that it is about.
     """
 
     source: str
@@ -130,6 +131,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     stages: tuple[RecordedStage, ...] = ()
     severity: Concept | None = None
     focus: tuple[str, ...] = ()
+    lesions: tuple[Concept, ...] = ()
     related: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     intent: Concept | None = None

@@ -13,7 +13,7 @@ SiteClass = Literal["organ", "peritoneal", "distant-node", "regional-node", "adj
 DiseaseState = Literal["initial", "persistent", "recurrent", "progressive"]
 
 
-class Primary(msgspec.Struct, frozen=True, kw_only=True):
+class Primary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The cervical primary as coded; `applies` is False, with the reason, where FIGO does not apply."""
 
     condition: str | None = None
@@ -23,7 +23,7 @@ class Primary(msgspec.Struct, frozen=True, kw_only=True):
     why_not: str | None = None
 
 
-class Window(msgspec.Struct, frozen=True, kw_only=True):
+class Window(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The staging window: from work-up to the start of the first definitive treatment."""
 
     start: str | None = msgspec.field(name="from", default=None)
@@ -31,7 +31,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     ends_with: str | None = None
 
 
-class Because(msgspec.Struct, frozen=True, kw_only=True):
+class Because(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why a row of the table holds: the rule, its words, its facts and their sources, and the work it comes from.
 
     `findings` are the facts in plain words, in the same order. `versions` are the versions of the sources (meta.versionId), left out
@@ -49,14 +49,14 @@ class Because(msgspec.Struct, frozen=True, kw_only=True):
     checked: bool = True
 
 
-class Missing(msgspec.Struct, frozen=True):
+class Missing(msgspec.Struct, frozen=True, gc=False):
     """A fact nobody has recorded, and what would settle it."""
 
     fact: str
     ask: str
 
 
-class EditionStage(msgspec.Struct, frozen=True, kw_only=True):
+class EditionStage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The stage in one edition: what the record settles, and what the missing facts still allow."""
 
     stage: str | None = None
@@ -67,7 +67,7 @@ class EditionStage(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[Missing, ...] = ()
 
 
-class Tnm(msgspec.Struct, frozen=True, kw_only=True):
+class Tnm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """TNM categories, as recorded or as derived from the facts; None where not known."""
 
     t: str | None = None
@@ -75,7 +75,7 @@ class Tnm(msgspec.Struct, frozen=True, kw_only=True):
     m: str | None = None
 
 
-class Metastasis(msgspec.Struct, frozen=True, kw_only=True):
+class Metastasis(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One site of spread. `lesions` is None where nobody counted."""
 
     site: str
@@ -86,7 +86,7 @@ class Metastasis(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
 
 
-class Oligometastatic(msgspec.Struct, frozen=True, kw_only=True):
+class Oligometastatic(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether the metastases are few, by the named definition; None where the record does not tell."""
 
     value: bool | None = None
@@ -95,7 +95,7 @@ class Oligometastatic(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[Missing, ...] = ()
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A stage that somebody recorded, the edition it was given in, and whether the derived stage agrees (None: cannot tell)."""
 
     edition: str | None
@@ -104,14 +104,14 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     agrees: bool | None
 
 
-class Knowledge(msgspec.Struct, frozen=True):
+class Knowledge(msgspec.Struct, frozen=True, gc=False):
     """The knowledge that answered: its edition and the digest of its files."""
 
     edition: str
     digest: str
 
 
-class Staging(msgspec.Struct, frozen=True, kw_only=True):
+class Staging(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything staging says of one record."""
 
     patient: str

@@ -11,14 +11,17 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.synthetic_patients import patients
-from services.staging.knowledge import rules
+from services.staging import figo
+from services.staging.knowledge import Rules, rules
 from services.staging.stage import stage
 from shared.fhir.reader import read_bundle
 from shared.oncology.record import encode
+from tests import synthetic
 from tests.properties.test_interval import QUICK, charts, histories
 from tests.staging.case import Chart, Diagnosis, Seen, bundle
 
@@ -43,6 +46,15 @@ def bundled(entries: list[dict[str, Any]]) -> bytes:
 @QUICK
 def test_the_same_input_gives_the_same_bytes(chart: Chart) -> None:
     assert answered(bundle(chart)) == answered(bundle(chart))
+
+
+def test_a_memory_that_is_full_is_emptied_and_changes_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many answers a process has given before says nothing about the next one."""
+    monkeypatch.setattr(figo, "_MANY", 2)
+    forgetful = Rules()
+    for data in (synthetic.raw(each.case) for each in synthetic.CASES[:20]):
+        assert encode(stage(read_bundle(data), forgetful)) == answered(data)
+        assert all(1 <= len(reader.known) <= 2 for reader in forgetful.tables.values())
 
 
 @given(histories(), st.randoms(use_true_random=False))

@@ -11,6 +11,7 @@ from services.staging.knowledge import rules
 from services.staging.stage import stage
 from shared.fhir.codes import SNOMED
 from shared.fhir.derived import collection
+from shared.fhir.derived import derive as derive_into
 from shared.fhir.r4 import check
 from shared.fhir.reader import read_bundle
 from shared.fhir.site_observation import ANATOMY
@@ -125,10 +126,67 @@ PRIMARY = {
 }
 
 
+def recorded(*findings: Json) -> Record:
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in findings]}
+    return read_bundle(json.dumps(bundle).encode())
+
+
 def given(*findings: Json) -> Json:
-    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in (PRIMARY, *findings)]}
-    record = read_bundle(json.dumps(bundle).encode())
+    record = recorded(PRIMARY, *findings)
     return collection(record, stage(record, rules()))
+
+
+def category(value: Json, name: str, on: str = "2026-02-12") -> Json:
+    code = {"coding": [{"system": SNOMED, "code": "78873005"}]}
+    return {"resourceType": "Observation", "id": name, "status": "final", "code": code, "subject": {"reference": "Patient/1"}} | {
+        "effectiveDateTime": on,
+        "valueCodeableConcept": value,
+    }
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"coding": [{"system": SNOMED, "code": "1228934000"}]},
+        {"coding": [{"system": "urn:local", "code": "17", "display": "see the report"}], "text": "cT2b"},
+        {"coding": [{"system": SNOMED, "code": "4711"}], "text": "T2b"},
+    ],
+)
+@pytest.mark.parametrize("other", [{"coding": [{"system": SNOMED, "code": "1228931008"}]}, {"text": "cT2a"}, {"text": "not assessed"}])
+def test_of_two_recorded_categories_the_one_that_counts_is_the_member_of_the_stage(counts: Json, other: Json) -> None:
+    bundle = given(category(other, "before", "2026-02-10"), category(counts, "now"))
+    assert [o["valueCodeableConcept"]["text"] for o in stages(bundle)] == ["IIB", "IIB"]
+    assert [[m["reference"] for m in o["hasMember"]] for o in stages(bundle)] == [["Observation/now"]] * 2
+    assert categories(bundle) == {}
+
+
+def test_a_site_of_spread_without_a_primary_is_derived_and_focuses_on_none() -> None:
+    lung = {**PRIMARY, "id": "m1", "code": {"coding": [{"system": SNOMED, "code": "94391008"}]}}
+    record = recorded(lung)
+    bundle = collection(record, stage(record, rules()))
+    assert "focus" not in sites(bundle)["lung"]
+    assert stages(bundle) == []
+    assert check(bundle) == []
+
+
+def test_what_is_written_with_a_clock_and_an_author_says_so_and_is_all_accounted_for() -> None:
+    pleura = {**PRIMARY, "id": "m1", "code": {"coding": [{"system": SNOMED, "code": "94493005"}]}}
+    record = recorded(PRIMARY, pleura, observation("parametrium", True, "t", **MRI))
+    staging = stage(record, rules())
+    added: dict[str, Json] = {}
+
+    def add(kind: str, key: str, resource: Json) -> str:
+        added[f"urn:{kind}:{key}"] = resource
+        return f"urn:{kind}:{key}"
+
+    found = derive_into(record, staging, add, at="2026-03-01T10:00:00Z", author="Device/figaro")
+    assert sorted(found.all) == sorted(added)
+    assert {url.split(":")[1] for url in added} == {"stage", "site", "tnm", "issue"}
+    for url, resource in added.items():
+        if url.startswith("urn:issue"):
+            assert (resource["identifiedDateTime"], resource["author"]) == ("2026-03-01T10:00:00Z", {"reference": "Device/figaro"})
+        else:
+            assert resource["issued"] == "2026-03-01T10:00:00Z"
 
 
 def test_a_category_derived_from_imaging_is_clinical_and_of_version_9() -> None:

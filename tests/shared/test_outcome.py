@@ -90,6 +90,11 @@ def test_fc13_a_server_s_words_never_leave_in_our_outcome(kind: type[FigaroError
     assert json.loads(to_bytes(error))["issue"][1] == {"severity": "error", "code": "value", "expression": ["Patient.birthDate"]}
 
 
+def test_an_issue_of_a_server_that_points_at_nothing_keeps_its_severity_and_code() -> None:
+    heard = (OutcomeIssue(severity="warning", code="business-rule", text="canary-name"),)
+    assert json.loads(to_bytes(Rejected(TEXT, outcome=heard)))["issue"][1:] == [{"severity": "warning", "code": "business-rule"}]
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [

@@ -10,7 +10,7 @@ import pytest
 
 from shared.fhir.outcome import Refused, Unreadable
 from shared.fhir.reader import read_bundle, read_resources
-from shared.oncology.record import Finding, Record
+from shared.oncology.record import Concept, Dose, Finding, Record, Value
 
 Json = dict[str, Any]
 
@@ -173,6 +173,22 @@ def test_an_entry_without_a_type_or_a_name_is_named_by_its_place() -> None:
     assert issues(record) == [("resource-unreadable", ("entry 3",)), ("resource-unreadable", ("entry 4",))]
 
 
+def test_what_cannot_be_read_still_tells_where_its_address_leads() -> None:
+    """An unreadable Patient is still the patient whom the other resources name by her address."""
+    record = read(("urn:uuid:a", patient(birthDate=1970)), condition(subject="urn:uuid:a"), size())
+
+    assert record.patient == "Patient/17"
+    assert issues(record) == [("resource-unreadable", ("Patient/17",))]
+    assert [f.source for f in record.findings] == ["Condition/c1", "Observation/o1"]
+
+
+def test_a_resource_of_a_type_that_r4_does_not_have_is_passed_over_and_takes_nothing_from_the_others() -> None:
+    record = read(patient(), {"resourceType": "NutritionIntake", "id": "n", "status": {"code": 1}}, condition())
+
+    assert record.issues == ()
+    assert [f.source for f in record.findings] == ["Condition/c1"]
+
+
 def test_entries_without_a_resource_and_resources_of_no_interest_are_passed_over() -> None:
     data = json.loads(bundled(patient(), condition(), {"resourceType": "Encounter", "id": "e", "subject": {"reference": "Patient/99"}}))
     data["entry"].append({"fullUrl": "urn:uuid:1", "response": {"status": "201"}})
@@ -278,6 +294,9 @@ def test_a_drug_is_read_from_its_code_a_contained_or_a_separate_medication() -> 
     "more",
     [
         {"medicationReference": {"reference": "Medication/nowhere"}},
+        {},
+        {"medicationReference": {"display": "Cisplatin 50 mg"}},
+        {"medicationReference": {"identifier": {"system": "urn:local:drugs", "value": "17"}}},
         {"medicationReference": {"reference": "#m"}},
         {"medicationReference": {"reference": "#m"}, "contained": [{"resourceType": "Medication", "id": "m", "code": "cisplatin"}]},
         {"medicationReference": {"reference": "#m"}, "contained": [{"resourceType": "Patient", "id": "p"}, {"id": "x"}]},
@@ -369,6 +388,16 @@ def test_an_evening_in_greenwich_is_the_next_day_further_east() -> None:
     assert record.today == "2026-02-13"
 
 
+@pytest.mark.parametrize(
+    ("written", "judged"), [("9999-12-31T23:59:59Z", False), ("2026-02-30T10:00:00Z", False), ("2026-01-32T10:00:00Z", True)]
+)
+def test_an_instant_that_the_calendar_does_not_have_is_taken_as_its_day(written: str, judged: bool) -> None:
+    record = read(patient(), condition(), size(effectiveDateTime="2026-02-12", meta={"lastUpdated": written}))
+
+    assert issues(record) == ([("date-implausible", ("Observation/o1",))] if judged else [])
+    assert found(record, "Observation/o1").when == (None if judged else "2026-02-12")
+
+
 def test_only_the_date_that_is_wrong_is_dropped() -> None:
     record = read(patient(), condition(recordedDate="1950-01-01"))
 
@@ -428,6 +457,32 @@ def test_a_quantity_keeps_comparator_and_both_units() -> None:
     assert (read_back.comparator, read_back.unit, read_back.ucum) == (">=", "centimetre", "cm")
 
 
+def test_a_unit_without_a_number_is_no_quantity_and_a_range_keeps_the_end_that_it_has() -> None:
+    unit: Json = {"unit": "cm", "system": UCUM, "code": "cm"}
+
+    def value(**given: Any) -> Value:
+        return found(read(condition(), size(**({"valueQuantity": None} | given))), "Observation/o1").value
+
+    assert value(valueQuantity=unit) == Value()
+    half = value(valueRange={"low": unit | {"value": 4.5}, "high": unit})
+    assert half.low is not None
+    assert (half.low.value, half.high, half.quantity) == (Decimal("4.5"), None, None)
+
+
+def test_a_condition_without_a_code_keeps_its_place_and_cells() -> None:
+    cell = {
+        "url": "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-histology-morphology-behavior",
+        "valueCodeableConcept": coded("http://terminology.hl7.org/CodeSystem/icd-o-3", "8070/3"),
+    }
+    nameless = {key: value for key, value in condition(bodySite=[coded(SCT, "71252005")], extension=[cell]).items() if key != "code"}
+
+    finding = found(read(nameless), "Condition/c1")
+
+    assert finding.concept == Concept()
+    assert finding.sites[0].codings[0].code == "71252005"
+    assert finding.histology is not None
+
+
 def test_of_two_versions_of_a_resource_the_newest_wins_wherever_it_stands() -> None:
     old, new = size(30, meta={"lastUpdated": "2026-02-13T08:00:00Z"}), size(44, meta={"lastUpdated": "2026-02-14T08:00:00Z"})
 
@@ -482,6 +537,22 @@ def test_radiation_in_centigray_is_read_in_gray() -> None:
 
     assert (finding.doses[0].total_gy, finding.doses[0].fractions) == (Decimal(45), 25)
     assert (finding.when, finding.until) == ("2026-03-01", "2026-04-04")
+
+
+def test_radiation_in_gray_names_the_volume_and_passes_over_what_it_does_not_know() -> None:
+    mcode = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-radiotherapy-dose-delivered-to-volume"
+    parts: list[Json] = [
+        {"url": "volume", "valueReference": {"reference": "BodyStructure/ptv"}},
+        {"url": "comment", "valueString": "boost"},
+        {"url": "totalDoseDelivered", "valueQuantity": {"value": 50.4, "system": UCUM, "code": "Gy"}},
+        {"url": "fractionsDelivered", "valueInteger": 28},
+        {"url": "totalDosePlanned", "valueQuantity": {"system": UCUM, "code": "cGy"}},
+    ]
+    course: Json = {"resourceType": "Procedure", "id": "p1", "status": "completed", "subject": {"reference": "Patient/17"}}
+
+    finding = found(read(condition(), course | {"extension": [{"url": mcode, "extension": parts}]}), "Procedure/p1")
+
+    assert finding.doses == (Dose(Decimal("50.4"), 28, "BodyStructure/ptv"),)
 
 
 def test_what_is_absent_keeps_its_reason() -> None:
