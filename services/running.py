@@ -17,6 +17,7 @@ from services.demo import progress
 from services.journey import Doors, journey
 from services.together import TogetherSettings, together
 from shared.fhir.client import FhirClient
+from shared.fhir.guard import Reach, fhir_base
 from shared.fhir.outcome import Refused
 from shared.fhir.resources import Condition
 from shared.service.log import configure
@@ -33,14 +34,15 @@ async def run_against(base_url: str, named: Sequence[str], sought: Sought, *, as
     """Sees the patients through and prints their table; returns how many are stuck. Raises what the server answers."""
     configure("ERROR")
     messages, out = Console(stderr=True), Console(width=None if sys.stdout.isatty() else 150)
-    async with FhirClient(base_url) as server:
+    settings = TogetherSettings(port=0, fhir_base=base_url, debounce_seconds=0)
+    async with FhirClient(base_url, reach=Reach(settings.fhir_networks, [fhir_base(base_url)])) as server:
         await server.capabilities()
         names = [n if n.startswith("Patient/") else f"Patient/{n}" for n in named] or await _found(server, sought)
     if not names:
         raise Refused(f"No patient with a cervical cancer was found at {base_url}: name one with --patient.")
     with tempfile.TemporaryDirectory(prefix="figaro-run-") as folder, progress(messages) as bar:
-        settings = TogetherSettings(port=0, fhir_base=base_url, data_directory=Path(folder), debounce_seconds=0)
-        async with together(settings) as address, aiohttp.ClientSession() as session:
+        here = settings.model_copy(update={"data_directory": Path(folder)})
+        async with together(here) as address, aiohttp.ClientSession() as session:
             task = bar.add_task("pull, stage, recommend, write back", total=len(names))
             seen = await journey(
                 Doors(session, f"{address}/ingest"), names, as_of=as_of, seen=lambda done: bar.update(task, completed=done)

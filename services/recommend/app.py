@@ -14,27 +14,34 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from services.recommend import units
 from services.recommend.candidates import recommend
 from services.recommend.decision import Answer
+from services.recommend.definitions import activities, plan
 from services.recommend.library import Library, library
 from services.recommend.options import Drug
-from services.recommend.publish import publish
+from services.recommend.publish import Publication, publish
 from services.recommend.settings import RecommendSettings
 from shared import VERSION
+from shared.fhir.audit import Auditor, Deed
 from shared.fhir.client import FhirClient
-from shared.fhir.guard import fhir_base
-from shared.fhir.outcome import NotFound, Refused
+from shared.fhir.definitions import searchset
+from shared.fhir.outcome import NotFound
 from shared.oncology.recommendation import Recommendation
 from shared.oncology.record import Record, encode
 from shared.oncology.stage import Staging
 from shared.service.app import create_app, each_line
+from shared.smart.issuers import Issuers, issuers_of
+from shared.smart.servers import Servers, reaching
 
 NDJSON = "application/x-ndjson"
+FHIR = "application/fhir+json"
+VARY = {"Vary": "Accept"}
 
 
 class Staged(msgspec.Struct, frozen=True):
-    """What a recommendation is made from."""
+    """What a recommendation is made from; with `fhir_base` by the policy of that issuer."""
 
     record: Record
     staging: Staging
+    fhir_base: str | None = None
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -57,26 +64,25 @@ def drugs(known: Library) -> dict[str, Drug]:
 
 def create(settings: RecommendSettings) -> FastAPI:
     """The service with its knowledge read; raises KnowledgeError where a file is refused."""
-    known = library()
+    known = library(settings.policies)
+    known.policy(settings.policy)
     units.load()
-    servers: dict[str, FhirClient] = {}
+    issuers = issuers_of(
+        file=settings.issuers, base=settings.fhir_base, bases=settings.fhir_bases, token=settings.fhir_write_token, role="write"
+    )
+    for issuer in issuers:
+        known.policy(issuer.policy or settings.policy)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        try:
-            for base in [b for b in (settings.fhir_base, *settings.fhir_bases) if b]:
-                token = settings.fhir_write_token if base == settings.fhir_base else None
-                client = FhirClient(base, token=token.get_secret_value() if token else None)
-                servers[client.base_url] = await client.__aenter__()
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with reaching(issuers, settings.fhir_networks) as session:
+            app.state.servers = Servers(issuers, "write", session)
             yield
-        finally:
-            for client in servers.values():
-                await client.__aexit__(None, None, None)
 
     async def ready() -> dict[str, object]:
         return {"knowledge": knowledge(known, datetime.now(UTC).date().isoformat())}
 
-    return create_app("Figaro recommend", routers=[_routes(settings, known, servers)], lifespan=lifespan, ready=ready)
+    return create_app("Figaro recommend", routers=[_routes(settings, known, issuers)], lifespan=lifespan, ready=ready)
 
 
 def knowledge(known: Library, today: str) -> dict[str, object]:
@@ -90,14 +96,16 @@ def knowledge(known: Library, today: str) -> dict[str, object]:
     }
 
 
-def _routes(settings: RecommendSettings, known: Library, servers: dict[str, FhirClient]) -> APIRouter:
+def _routes(settings: RecommendSettings, known: Library, issuers: Issuers) -> APIRouter:
     router = APIRouter(tags=["recommend"])
     codes = drugs(known)
+    auditor = Auditor("recommend", VERSION, settings.audit_key.get_secret_value() if settings.audit_key else None)
 
     def answer(body: bytes) -> bytes:
         staged = _STAGED.decode(body)
         region: Any = settings.region
-        return encode(recommend(staged.record, staged.staging, known, policy=settings.policy, region=region))
+        policy = issuers.policy(staged.fhir_base) or settings.policy
+        return encode(recommend(staged.record, staged.staging, known, policy=policy, region=region))
 
     @router.post("/recommend")
     async def recommend_record(request: Request) -> Response:
@@ -111,25 +119,47 @@ def _routes(settings: RecommendSettings, known: Library, servers: dict[str, Fhir
     async def write_careplan(request: Request) -> Response:
         """Record, Staging and Recommendation in; the CarePlan is written once; its reference and version out."""
         decided = _DECIDED.decode(await request.body())
-        base = decided.fhir_base or settings.fhir_base
-        server = servers.get(str(fhir_base(base))) if base else None
-        if server is None:
-            raise Refused("CarePlans are not written to this server: name it in FIGARO_FHIR_BASE or FIGARO_FHIR_BASES of recommend.")
+        if issuers(decided.fhir_base).write is None:
+            return Response(msgspec.json.encode(Publication(mode="page")), media_type="application/json")
+        server: FhirClient = request.app.state.servers(decided.fhir_base)
         at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         done = await publish(server, Answer(decided.record, decided.staging, decided.recommendation), codes, at=at, software=VERSION)
+        if done.written:
+            await auditor.tell(server, Deed("create", decided.record.patient, written=(done.versioned,)))
         return Response(msgspec.json.encode(done), media_type="application/json", status_code=201 if done.written else 200)
 
     @router.get("/regimens")
-    async def regimens() -> list[dict[str, str]]:
-        """Every regimen that is known: id, title and intent."""
-        return [{"id": r.id, "title": r.title, "intent": r.intent} for r in known.regimens.values()]
+    async def regimens(request: Request) -> Response:
+        """Every regimen: id, title and intent; as FHIR a searchset of PlanDefinitions with their ActivityDefinitions."""
+        if _wants_fhir(request):
+            found = [plan(regimen, known) for regimen in known.regimens.values()]
+            return _fhir(searchset(found, [it for regimen in known.regimens.values() for it in activities(regimen, known, codes)]))
+        listed = [{"id": r.id, "title": r.title, "intent": r.intent} for r in known.regimens.values()]
+        return Response(msgspec.json.encode(listed), media_type="application/json", headers=VARY)
 
     @router.get("/regimens/{name}")
-    async def regimen(name: str) -> Response:
-        """One regimen, as its file says it."""
+    async def regimen(name: str, request: Request) -> Response:
+        """One regimen, as its file says it; as FHIR a PlanDefinition."""
         found = known.regimens.get(name)
         if found is None:
             raise NotFound("There is no regimen of this name; GET /regimens lists them.")
-        return Response(encode(found), media_type="application/json")
+        if _wants_fhir(request):
+            return _fhir(plan(found, known))
+        return Response(encode(found), media_type="application/json", headers=VARY)
 
     return router
+
+
+def _wants_fhir(request: Request) -> bool:
+    """Whether the caller prefers FHIR: of the JSON types that Accept names, the one of the highest q, and of equals the first."""
+    wanted: list[tuple[float, str]] = []
+    for part in request.headers.get("accept", "").split(","):
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        quality = next((word[2:] for word in parameters if word.startswith("q=")), "1")
+        if kind in (FHIR, "application/json") and quality.replace(".", "", 1).isdecimal():
+            wanted.append((float(quality), kind))
+    return max(wanted, key=lambda it: it[0])[1] == FHIR if wanted else False
+
+
+def _fhir(resource: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(resource), media_type=FHIR, headers=VARY)

@@ -1,49 +1,31 @@
-"""Writes the CarePlan, once. The same decision is found again and not repeated; what a person has touched is left alone."""
+"""Writes the answer, once, as fully as the server takes it. The same decision is found again and not repeated; what a person has touched
+is left alone.
+
+How it is written is decided for each server from what it offers (`shared.fhir.write_mode`): one transaction, one conditional write after
+another, a document, or nothing, where only our own page shows it.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from services.recommend.careplan import WITHDRAWN, Replaced, transaction
-from services.recommend.decision import CAREPLAN, DECISION, Answer, decision, proposes
+from services.recommend.careplan import transaction
+from services.recommend.decision import DECISION, Answer, decision, proposes
+from services.recommend.document import document
 from services.recommend.options import Drug
+from services.recommend.ordered import complete, write_in_order
+from services.recommend.published import Earlier, Publication, standing, to_replace, untouched, written_earlier
+from services.recommend.reduced import reduced
 from shared.fhir.client import FhirClient
-from shared.fhir.outcome import Conflict, FigaroError
-from shared.fhir.r4 import check
+from shared.fhir.create_once import create_once
+from shared.fhir.outcome import Conflict, FigaroError, Gone, NotFound, Unavailable
+from shared.fhir.r4 import check, complaints
+from shared.fhir.write_mode import Offer, Writing, writing
 
 Json = dict[str, Any]
-_OPEN = ("draft", "active", "on-hold")
-_OPTIONS = ("MedicationRequest", "ServiceRequest", "DetectedIssue", "Task")
-_FIRST = "1"  # the version of what nobody has written to since, on servers that count
-
-
-class Publication(msgspec.Struct, frozen=True):
-    """Where the answer stands: reference and version of the CarePlan (None: nothing to propose), and whether this call wrote it."""
-
-    careplan: str | None = None
-    version: str | None = None
-    decision: str | None = None
-    written: bool = False
-
-
-class _Plan(NamedTuple):
-    """A CarePlan of ours on the server."""
-
-    reference: str
-    version: str | None
-    resource: Json
-
-    @property
-    def decision(self) -> str | None:
-        """The decision it was written for."""
-        found = [i["value"] for i in self.resource["identifier"] if i.get("system") == DECISION]
-        return found[0] if found else None
-
-    @property
-    def open(self) -> bool:
-        return self.resource.get("status") in _OPEN
+__all__ = ["Publication", "publish"]
 
 
 async def publish(server: FhirClient, answer: Answer, drugs: dict[str, Drug], *, at: str, software: str) -> Publication:
@@ -51,98 +33,100 @@ async def publish(server: FhirClient, answer: Answer, drugs: dict[str, Drug], *,
 
     Raises what the server answers; FigaroError where our own transaction is not valid FHIR, which is then not sent.
     """
-    for last in (False, True):
-        plans = await _plans(server, answer.record.patient)
-        if (standing := _standing(plans, answer)) is not None:
-            return standing
+    offer = await server.offer()
+    how = writing(offer)
+    publisher = _Publisher(server, answer, drugs, at, software, offer, how)
+    if how.mode == "page":
+        return Publication(decision=decision(answer) if proposes(answer) else None, mode="page")
+    return await (publisher.document() if how.mode == "document" else publisher.plan())
+
+
+class _Publisher(msgspec.Struct, frozen=True):
+    """One answer on its way to one server."""
+
+    server: FhirClient
+    answer: Answer
+    drugs: dict[str, Drug]
+    at: str
+    software: str
+    offer: Offer
+    how: Writing
+
+    async def plan(self) -> Publication:
+        """A CarePlan and all that belongs to it."""
+        patient = self.answer.record.patient
+        for last in (False, True):
+            plans = await written_earlier(self.server, "CarePlan", patient)
+            there = standing(plans, self.answer)
+            if there is not None and (self.how.mode == "transaction" or await complete(self.server, self.offer, there)):
+                return self._stands(there)
+            try:
+                created = await self._write(plans, there)
+                break
+            except Conflict:
+                # Somebody has touched an earlier draft since we looked, or has written this decision: look again, once.
+                if last:
+                    raise
+            except Unavailable as error:
+                # The reply is lost. What was done is looked up; it is never sent again blindly (FC-07).
+                if last or not error.outcome_unknown or self.how.mode != "transaction":
+                    raise
+                if (found := standing(await written_earlier(self.server, "CarePlan", patient), self.answer)) is None:
+                    raise
+                return self._stands(found, written=True)
+        if not proposes(self.answer):
+            return Publication(mode=self.how.mode)
+        found = standing(await written_earlier(self.server, "CarePlan", patient), self.answer)
+        if found is None:
+            raise FigaroError("The FHIR server took the CarePlan and does not find it among the patient's: look at its search index.")
+        return self._stands(found, written=created)
+
+    async def _write(self, plans: list[Earlier], there: Earlier | None) -> bool:
+        """Sends what is to be written; whether a CarePlan came into being by it. `there` is one that was begun and not finished."""
+        again = there.again if there else sum(plan.under(DECISION) == decision(self.answer) for plan in plans)
+        before = [plan for plan in plans if plan.open and plan is not there]
+        earlier = await to_replace(self.server, self.offer, self.answer.record.patient, before)
+        whole = transaction(self.answer, self.drugs, at=self.at, software=self.software, replaces=earlier, again=again)
+        bundle = reduced(whole, self.how.lacking)
+        if not bundle.get("entry"):
+            return False
+        if wrong := check(bundle):
+            raise FigaroError(f"The CarePlan was not sent, because it is not valid FHIR R4: {wrong[0]} ({len(wrong)} in all).")
+        if self.how.mode == "ordered":
+            return await write_in_order(self.server, self.offer, bundle)
+        return any(done.type == "CarePlan" and done.created for done in await self.server.transaction(bundle))
+
+    async def document(self) -> Publication:
+        """A DocumentReference in the stead of the CarePlan."""
+        documents = await written_earlier(self.server, "DocumentReference", self.answer.record.patient)
+        there = standing(documents, self.answer)
+        created = False
+        if there is None and proposes(self.answer):
+            there, created = await self._create(documents)
+        for one in documents:
+            if one.open and (there is None or one.reference != there.reference):
+                await self._supersede(one)
+        return self._stands(there, written=created) if there else Publication(mode="document")
+
+    async def _create(self, documents: list[Earlier]) -> tuple[Earlier, bool]:
+        again = sum(one.under(DECISION) == decision(self.answer) for one in documents)
+        replaces = tuple(one.reference for one in documents if one.open)
+        resource = document(self.answer, self.drugs, at=self.at, software=self.software, replaces=replaces, again=again)
+        if wrong := complaints(msgspec.json.encode(resource)):
+            raise FigaroError(f"The document was not sent, because it is not valid FHIR R4: {wrong[0]} ({len(wrong)} in all).")
+        value = resource["identifier"][0]
+        conditional = self.offer.conditional("DocumentReference")
+        written = await create_once(self.server, resource, f"{value['system']}|{value['value']}", conditional=conditional)
+        return Earlier(written.reference, written.version, resource), written.created
+
+    async def _supersede(self, one: Earlier) -> None:
+        """An untouched document of ours is marked as replaced; a person's word on it stays."""
+        if not one.version or not await untouched(self.server, self.offer, one.reference, one.resource):
+            return
         try:
-            created = await _write(server, answer, drugs, at, software, plans)
-            break
-        except Conflict:
-            # Somebody has touched an earlier draft since we looked, or has written this decision: look again, once.
-            if last:
-                raise
-    if not proposes(answer):
-        return Publication()
-    written = _standing(await _plans(server, answer.record.patient), answer)
-    if written is None:
-        raise FigaroError("The FHIR server took the CarePlan and does not find it among the patient's: look at its search index.")
-    return msgspec.structs.replace(written, written=created)
+            await self.server.update({**one.resource, "status": "superseded"}, if_match=one.version)
+        except (Conflict, Gone, NotFound):
+            return
 
-
-def _standing(plans: list[_Plan], answer: Answer) -> Publication | None:
-    """The CarePlan of this decision, unless a later one of ours has replaced it. One that a person revoked stands: it was her word."""
-    if not proposes(answer):
-        return None
-    wanted, replaced = decision(answer), _replaced(plans)
-    standing = [p for p in plans if p.decision == wanted and (p.open or p.reference not in replaced)]
-    return Publication(standing[0].reference, standing[0].version, wanted) if standing else None
-
-
-def _replaced(plans: list[_Plan]) -> set[str]:
-    return {earlier["reference"] for plan in plans for earlier in plan.resource.get("replaces", ())}
-
-
-async def _write(server: FhirClient, answer: Answer, drugs: dict[str, Drug], at: str, software: str, plans: list[_Plan]) -> bool:
-    """Sends the transaction; whether a CarePlan came into being by it."""
-    again = sum(plan.decision == decision(answer) for plan in plans)
-    earlier = await _earlier(server, answer.record.patient, [plan for plan in plans if plan.open])
-    bundle = transaction(answer, drugs, at=at, software=software, replaces=earlier, again=again)
-    if not bundle["entry"]:
-        return False
-    if wrong := check(bundle):
-        raise FigaroError(f"The CarePlan was not sent, because it is not valid FHIR R4: {wrong[0]} ({len(wrong)} in all).")
-    return any(done.type == "CarePlan" and done.created for done in await server.transaction(bundle))
-
-
-async def _plans(server: FhirClient, patient: str) -> list[_Plan]:
-    """Every CarePlan of ours for the patient."""
-    found = []
-    for entry in await server.search("CarePlan", {"patient": patient}):
-        plan = _plain(entry.resource)
-        if any(i.get("system") == CAREPLAN for i in plan.get("identifier", ())):
-            found.append(_Plan(entry.reference, entry.version, plan))
-    return found
-
-
-async def _earlier(server: FhirClient, patient: str, plans: list[_Plan]) -> tuple[Replaced, ...]:
-    """Our open plans; and of those that nobody else has written to, all that was written with them and is untouched too."""
-    found: list[Replaced] = []
-    withdrawn: set[str] = set()
-    for plan in plans:
-        if not await _untouched(server, plan.reference, plan.resource):
-            found.append(Replaced(plan.reference))
-            continue
-        found.append(Replaced(plan.reference, plan.resource, plan.version))
-        withdrawn.update([plan.decision] if plan.decision else [])
-        for activity in plan.resource.get("activity", ()):
-            reference = activity.get("reference", {}).get("reference", "")
-            if reference.startswith("RequestGroup/"):
-                group = _plain(await server.read(*reference.split("/")[:2]))
-                if await _untouched(server, reference, group):
-                    found.append(Replaced(reference, group, group.get("meta", {}).get("versionId")))
-    for kind in _OPTIONS if withdrawn else ():
-        found += await _options(server, kind, patient, withdrawn)
-    return tuple(found)
-
-
-async def _options(server: FhirClient, kind: str, patient: str, withdrawn: set[str]) -> list[Replaced]:
-    """What was written of one type with the withdrawn decisions, and is still as we wrote it."""
-    found = []
-    for entry in await server.search(kind, {"patient": patient, "_count": "200"}):
-        resource = _plain(entry.resource)
-        tags = {tag.get("code") for tag in resource.get("meta", {}).get("tag", ()) if tag.get("system") == DECISION}
-        if tags & withdrawn and entry.version == _FIRST and resource.get("status") in ("draft", "preliminary"):
-            found.append(Replaced(entry.reference, resource, entry.version))
-    return found
-
-
-async def _untouched(server: FhirClient, reference: str, resource: Json) -> bool:
-    """Whether it is still the draft that we wrote: one version, and no other."""
-    kind, _, name = reference.partition("/")
-    return kind in WITHDRAWN and resource.get("status") == "draft" and len(await server.history(kind, name)) == 1
-
-
-def _plain(raw: bytes | msgspec.Raw | None) -> Json:
-    plain: Json = msgspec.json.decode(raw) if raw is not None else {}
-    return plain
+    def _stands(self, there: Earlier, *, written: bool = False) -> Publication:
+        return Publication(there.reference, there.version, decision(self.answer), written, self.how.mode)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import SecretStr
+from pathlib import Path
+
+from pydantic import Field, SecretStr
 
 from shared.service.settings import Settings
 
@@ -10,13 +12,21 @@ from shared.service.settings import Settings
 class RecommendSettings(Settings):
     """Each field is read from FIGARO_<NAME>."""
 
+    issuers: Path | None = None
+    """The file that names the FHIR servers and who we are there. For one server, `fhir_base` does without it."""
     fhir_base: str | None = None
     """The FHIR server that CarePlans are written to."""
     fhir_bases: tuple[str, ...] = ()
     """Other FHIR servers that may be named, as a JSON list. Nothing is written anywhere else."""
     fhir_write_token: SecretStr | None = None
     """A bearer token for `fhir_base` that may write CarePlans, where that asks for one."""
+    audit_key: SecretStr | None = Field(default=None, min_length=16)
+    """The key of the hashes by which the audit log names patients; ingest's own, that both logs name a patient alike."""
+    fhir_networks: tuple[str, ...] = ()
+    """Private networks (CIDR) that the names of FHIR and authorization servers may lead into, as a JSON list."""
     policy: str = "default"
     """The policy file that orders candidates and sets thresholds."""
+    policies: Path | None = None
+    """A folder of a hospital's own policy files."""
     region: str | None = None
     """FDA, EMA or NMPA, where approval is to be a criterion."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -22,19 +22,17 @@ from shared.fhir.capability import Capabilities
 from shared.fhir.guard import Reach, on_same_base
 from shared.fhir.outcome import Gone, NotFhir, NotFound, OutcomeIssue, Refused, Rejected, ServerAnswer, Unavailable
 from shared.fhir.pace import Pace
-from shared.fhir.paging import Entry, Found, Head, Page, head, ignored, newest, page
+from shared.fhir.paging import Entry, Found, Page, head, ignored, newest, page
 from shared.fhir.refusal import Reply
 from shared.fhir.transport import Limits, Token, Transport
 from shared.fhir.write_mode import Offer
-from shared.fhir.written import Written, written, written_all
+from shared.fhir.written import Resource, Written, encoded, what_it_is, written, written_all
 
 Params = Mapping[str, str] | Iterable[tuple[str, str]]
-Resource = Mapping[str, Any] | bytes | msgspec.Raw
 
 _STRICT = {"Prefer": "handling=strict"}
 _FRESH = 600  # seconds
 _NOTHING = b'{"resourceType":"Bundle","type":"transaction"}'
-_JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 class FhirClient:
@@ -42,7 +40,8 @@ class FhirClient:
 
     `token` is a bearer token, an async function that gives a fresh one, or an Authority that is told of a 401; `retries` counts repetitions
     of reads. Clients of one server may share a `pace`; else `concurrency` bounds the requests under way. Without a `session` of the
-    caller's, `reach` says which addresses the server's name may lead to. Raises Refused when `base_url` is none.
+    caller's, `reach` says which addresses the server's name may lead to. `posts` turns False when it refuses a posted search.
+    Raises Refused when `base_url` is none.
     """
 
     def __init__(
@@ -62,8 +61,9 @@ class FhirClient:
         self._wire = Transport(base_url, token=token, session=session, reach=reach, limits=self._limits, pace=pace, retries=retries)
         self._base = self._wire.base
         self.base_url = str(self._base)
-        self._offer: tuple[float, Offer] | None = None
-        self._posts = True
+        self._said: tuple[float, Capabilities] | None = None
+        self._transactions: bool | None = None
+        self.posts = True
 
     async def __aenter__(self) -> Self:
         await self._wire.__aenter__()
@@ -85,12 +85,19 @@ class FhirClient:
             )
         return said
 
+    async def known(self) -> Capabilities:
+        """The same, asked for at most once in ten minutes."""
+        if self._said is None or time.monotonic() > self._said[0]:
+            self._said = (time.monotonic() + _FRESH, await self.capabilities())
+            self._transactions = None
+        return self._said[1]
+
     async def offer(self) -> Offer:
-        """What may be written, as it says and as it shows: an empty transaction, which changes nothing, is tried. Kept for ten minutes."""
-        if self._offer is None or time.monotonic() > self._offer[0]:
-            said = await self.capabilities()
-            self._offer = (time.monotonic() + _FRESH, Offer(said, await self._takes_transactions(said)))
-        return self._offer[1]
+        """What may be written, as it says and as it shows: an empty transaction, which changes nothing, is tried."""
+        said = await self.known()
+        if self._transactions is None:
+            self._transactions = await self._takes_transactions(said)
+        return Offer(said, self._transactions)
 
     async def _takes_transactions(self, said: Capabilities) -> bool:
         try:
@@ -145,6 +152,11 @@ class FhirClient:
         first = await self._wire.read(URL(f"{self._url(type, *([id] if id else ()), '_history')}{query}", encoded=True), what=what)
         return await self._gather(self._follow(first, what), distinct=False)
 
+    async def operation(self, *place: str, params: Params = ()) -> bytes:
+        """The answer of an operation without effect, asked by GET: ("Subscription", "17", "$events")."""
+        query = urlencode(list(params.items() if isinstance(params, Mapping) else params), safe=":,/")
+        return (await self._wire.read(URL(f"{self._url(*place)}{query and '?'}{query}", encoded=True), what=f"{place[0]} {place[-1]}")).body
+
     async def find(self, type: str, identifier: str, *, post: bool = False) -> tuple[Entry, ...]:
         """What carries the identifier, `system|value`: none, one, or several where the server was raced."""
         return tuple(entry for entry in await self.search(type, {"identifier": identifier}, post=post) if entry.mode == "match")
@@ -154,16 +166,16 @@ class FhirClient:
 
         Raises Conflict when several match, Rejected with the server's issues, Unavailable with `outcome_unknown` when the reply is lost.
         """
-        body = _encode(resource)
-        type = _head(body).type
+        body = encoded(resource)
+        type = what_it_is(body).type
         condition = {"If-None-Exist": quote(if_none_exist, safe="=&:/.%-_~")} if if_none_exist else {}
         reply = await self._wire.write("POST", self._url(type), body, what=f"create {type}", headers=condition)
         return self._told(reply, f"create {type}")
 
     async def update(self, resource: Resource, *, if_match: str | None = None) -> Written:
         """Puts the resource at its own id. Raises Conflict when `if_match`, a versionId, is no longer the newest (FC-08)."""
-        body = _encode(resource)
-        top = _head(body)
+        body = encoded(resource)
+        top = what_it_is(body)
         if not top.id:
             raise Refused("A resource without id cannot be updated.")
         condition = {"If-Match": f'W/"{if_match}"'} if if_match else {}
@@ -173,7 +185,7 @@ class FhirClient:
 
     async def transaction(self, bundle: Resource) -> tuple[Written, ...]:
         """Sends a transaction or batch Bundle; one Written for each entry, in its order. All or nothing when a transaction."""
-        reply = await self._wire.write("POST", self._base, _encode(bundle), what="transaction")
+        reply = await self._wire.write("POST", self._base, encoded(bundle), what="transaction")
         try:
             return written_all(reply.body)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -204,14 +216,14 @@ class FhirClient:
 
     async def _posted(self, type: str, query: str, what: str) -> Reply | None:
         """The first page of a posted search; None where the server has no such thing, and is not asked again."""
-        if not self._posts:
+        if not self.posts:
             return None
         try:
             return await self._wire.read(self._url(type, "_search"), what=what, form=query.encode(), headers=_STRICT)
         except (NotFound, Rejected) as error:
             if error.status not in (404, 405, 501):
                 raise
-            self._posts = False
+            self.posts = False
             return None
 
     async def _follow(self, reply: Reply, what: str) -> AsyncIterator[Page]:
@@ -250,14 +262,3 @@ class FhirClient:
     def _lost(self, what: str) -> Unavailable:
         text = f"The FHIR server at {self.base_url} ({what}) does not say what it wrote: look it up by identifier before writing again."
         return Unavailable(text, code="exception", outcome_unknown=True)
-
-
-def _encode(resource: Resource) -> bytes:
-    return bytes(resource) if isinstance(resource, (bytes, msgspec.Raw)) else _JSON.encode(resource)
-
-
-def _head(body: bytes) -> Head:
-    try:
-        return head(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Refused("Only a FHIR resource in JSON, with its resourceType, can be written.") from error

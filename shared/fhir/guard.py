@@ -7,7 +7,7 @@ connection is made.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from yarl import URL
@@ -45,6 +45,28 @@ def on_same_base(base: URL, link: str) -> URL:
         f"The FHIR server at {base} links its next page to {elsewhere}, which is not below that base, so it was not followed: "
         "set the server's own public address to the base URL you use, or use the base URL it believes in."
     )
+
+
+def on_listed_host(base: URL, link: str, hosts: Sequence[str]) -> URL:
+    """The address of something large that the server at `base` keeps elsewhere: on its own host and port, or on one of `hosts` over https.
+
+    A relative one is resolved against the base. Raises NotFhir, naming the host.
+    """
+    url = _parsed(link)
+    if url is not None and not url.absolute:
+        url = _parsed(str(URL(f"{base}/").join(url)))
+    if url is None or url.scheme not in ("http", "https") or url.fragment or url.user is not None or url.password is not None:
+        raise NotFhir(f"The FHIR server at {base} names an address that cannot be read, so it was not asked.")
+    if _origin(url) == _origin(base):
+        return url
+    if url.host not in hosts and f"{url.host}:{url.port}" not in hosts:
+        raise NotFhir(
+            f"The FHIR server at {base} sends us to {url.host}:{url.port}, which is not that server, so it was not asked: if it is right, "
+            "add that host to `hosts` of the issuer."
+        )
+    if url.scheme != "https" and not is_loopback(url):
+        raise NotFhir(f"The FHIR server at {base} sends us to {url.host} over plain http, so it was not asked: it has to be https.")
+    return url
 
 
 def below(base: URL, url: URL) -> bool:

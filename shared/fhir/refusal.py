@@ -76,7 +76,7 @@ def refusal(reply: Reply, place: str, *, writing: bool) -> FigaroError:
     if reply.status < 400:
         advice = advice.format(host=_host(reply.headers.get("location", "")))
     text = f"{place} answered {reply.status}: {advice}"
-    error = from_outcome(reply.body, reply.status, retry_after=_seconds(reply.headers.get("retry-after")), text=text)
+    error = from_outcome(reply.body, reply.status, retry_after=seconds(reply.headers.get("retry-after")), text=text)
     if isinstance(error, Unavailable) and reply.status not in (429, 503):
         error.outcome_unknown = writing
         error.code = "transient" if reply.status in (502, 504) else "exception"
@@ -115,7 +115,7 @@ def _host(location: str) -> str:
         return "an address that cannot be read"
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def seconds(retry_after: str | None) -> float | None:
     """Retry-After, as seconds or as an HTTP date, in seconds from now; None when absent or unreadable."""
     if not retry_after:
         return None

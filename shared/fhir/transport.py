@@ -1,8 +1,9 @@
 """One HTTP exchange with a FHIR server, within limits: time, size, number at once, repetitions.
 
 Reads are repeated after a refused or reset connection and after 429, 502, 503 and 504, with growing waits or the server's Retry-After.
-Writes are sent once: whether a lost one arrived is the caller's to look up (FC-06, FC-07). Only a 401 is answered by a second try with a
-fresh token, because what was refused was not done.
+Writes are sent once: whether a lost one arrived is the caller's to look up (FC-06, FC-07). Two exceptions: a 401 is answered by a second
+try with a fresh token, because what was refused was not done; and aiohttp sends a PUT or DELETE again on a kept connection that turns out
+to be dead, as RFC 9110, 9.2.2 allows, which is why every update of ours has an If-Match or a content that is always the same.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ class _Bearer:
         return
 
 
+def authority_of(token: Token | None) -> Authority | None:
+    """Whatever a caller gave as its token, as an Authority; None for none."""
+    return token if token is None or isinstance(token, Authority) else _Bearer(token)
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds of one client: seconds, bytes, pages. `total` spans an operation with its repetitions, `search` all pages of one."""
@@ -102,7 +108,7 @@ class Transport:
         self.base = fhir_base(base_url, with_token=token is not None)
         self.limits = limits
         self.skew: float | None = None
-        self._authority = token if token is None or isinstance(token, Authority) else _Bearer(token)
+        self._authority = authority_of(token)
         self._session = session
         self._own = session is None
         self._reach = reach or Reach(bases=[self.base])

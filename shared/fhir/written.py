@@ -1,18 +1,26 @@
-"""What a server says it wrote: of one resource, or of every entry of a transaction. Opens no connection. Source: FHIR R4 3.1.0 (http)."""
+"""What is sent to be written, and what a server says it wrote: one resource, or every entry of a transaction. Opens no connection.
+
+Source: FHIR R4 3.1.0 (http).
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 
 from shared.fhir.answer import issues_of
-from shared.fhir.outcome import OutcomeIssue
+from shared.fhir.outcome import OutcomeIssue, Refused
 from shared.fhir.paging import Head, head
 
 _LOCATION: Final = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/([^/]+))?/?$")
 _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"$')
+
+
+Resource = Mapping[str, Any] | bytes | msgspec.Raw
+_JSON: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +64,19 @@ class _Entry(msgspec.Struct):
 class _Bundle(msgspec.Struct, tag_field="resourceType", tag="Bundle"):
     type: Literal["transaction-response", "batch-response"]
     entry: list[_Entry] = []
+
+
+def encoded(resource: Resource) -> bytes:
+    """A resource as it is sent."""
+    return bytes(resource) if isinstance(resource, (bytes, msgspec.Raw)) else _JSON.encode(resource)
+
+
+def what_it_is(body: bytes) -> Head:
+    """Type and id of what is to be written. Raises Refused for what is no resource."""
+    try:
+        return head(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Refused("Only a FHIR resource in JSON, with its resourceType, can be written.") from error
 
 
 def written(status: int, location: str | None, etag: str | None, body: bytes | msgspec.Raw, known: tuple[str, str] = ("", "")) -> Written:

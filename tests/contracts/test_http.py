@@ -118,6 +118,13 @@ async def test_parameters_without_exactly_one_resource_are_refused(
     assert b"Bundle of one patient" in said
 
 
+@pytest.mark.parametrize("body", [b"", b"nonsense", b'{"resourceType": "Parameters", "parameter": [', b"[" * 100_000, b'{"a": "\xff"}'])
+async def test_what_is_no_json_is_refused_by_the_operation_as_by_the_reader(http: aiohttp.ClientSession, staging: str, body: bytes) -> None:
+    status, kind, said = await post(http, f"{staging}/fhir/$stage", body, headers={"Content-Type": FHIR})
+    assert (status, kind) == (422, FHIR)
+    assert json.loads(said)["issue"][0]["details"]["text"].startswith("The input is")
+
+
 @pytest.mark.parametrize(
     ("headers", "query", "wanted"),
     [
@@ -171,7 +178,7 @@ async def test_a_careplan_is_written_to_no_server_that_the_settings_do_not_name(
     _, _, recommendation = await post(http, f"{recommend}/recommend", staged("ivb-cps-10"))
     body = json.loads(staged("ivb-cps-10")) | {"recommendation": json.loads(recommendation), "fhir_base": "http://169.254.169.254/fhir"}
     status, kind, said = await post(http, f"{recommend}/careplans", json.dumps(body).encode())
-    assert (status, kind) == (422, FHIR)
+    assert (status, kind) == (403, FHIR)
     assert b"FIGARO_FHIR_BASE" in said
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiohttp.web import Request, StreamResponse
 
 from services.recommend.app import drugs
 from services.recommend.candidates import recommend
@@ -19,6 +20,7 @@ from services.staging.stage import stage
 from shared.fhir.client import FhirClient
 from shared.fhir.reader import read_resources
 from tests import synthetic
+from tests.peers.faults import Proxy, answered, faulty, lost_reply, passed
 
 Json = dict[str, Any]
 WRITTEN = ("CarePlan", "RequestGroup", "MedicationRequest", "ServiceRequest", "DetectedIssue", "Observation")
@@ -192,3 +194,52 @@ async def test_when_the_diagnosis_is_refuted_the_untouched_draft_and_its_options
     assert (await chart.read(plan.careplan))["status"] == "revoked"
     options = [json.loads(bytes(e.resource or b"{}")) for e in await server.search("MedicationRequest", {"patient": chart.patient})]
     assert {o["status"] for o in options} == {"cancelled"}
+
+
+async def test_fc07_a_transaction_whose_reply_is_lost_is_found_again_and_sent_once(sekmet: str) -> None:
+    async with faulty(sekmet) as proxy, FhirClient(proxy.base_url) as server:
+        chart = await Chart(server, "ivb-cps-10").load()
+        await server.offer()
+        answer = await chart.answer()
+        proxy.seen.clear()
+
+        async def lost(proxy: Proxy, request: Request) -> StreamResponse:
+            return await (lost_reply if request.method == "POST" else passed)(proxy, request)
+
+        proxy.plan(*[lost] * 50)
+        done = await publish(server, answer, drugs(library()), at="2026-11-22T12:00:00Z", software="0.1.0")
+        assert done.written
+        assert [seen.method for seen in proxy.seen].count("POST") == 1
+        assert (await chart.count())["CarePlan"] == 1
+        again = await chart.publish()
+        assert (again.careplan, again.written) == (done.careplan, False)
+
+
+async def test_the_mode_is_the_transaction_where_the_server_takes_all_of_it(chart: Chart) -> None:
+    assert (await chart.publish()).mode == "transaction"
+
+
+async def test_fc12_where_transactions_are_shut_off_the_same_stands_there_written_in_order(fhir_base: str) -> None:
+    async def no_transaction(proxy: Proxy, request: Request) -> StreamResponse:
+        shut = request.method == "POST" and request.path == "/fhir"
+        return await (answered(404) if shut else passed)(proxy, request)
+
+    async with FhirClient(fhir_base) as open_door, faulty(fhir_base) as proxy, FhirClient(proxy.base_url) as server:
+        whole = await Chart(open_door, "iva-bladder-mucosa").load()
+        await whole.publish()
+        chart = await Chart(open_door, "iva-bladder-mucosa").load()
+        chart.server = server
+        proxy.plan(*[no_transaction] * 1_000)
+        done = await chart.publish()
+        assert (done.mode, done.written) == ("ordered", True)
+        assert await chart.count() == await whole.count()
+        sent = [seen.method for seen in proxy.seen].count("POST")
+        again = await chart.publish(at="2026-11-23T08:00:00Z")
+        assert (again.careplan, again.version, again.written) == (done.careplan, done.version, False)
+        assert [seen.method for seen in proxy.seen].count("POST") == sent
+        [said] = await server.search("Provenance", {"target": str(done.careplan)})
+        assert str(done.careplan) in bytes(said.resource or b"").decode()
+        await chart.change("-ecog", valueInteger=3, interpretation=[])
+        new = await chart.publish()
+        assert (await chart.read(done.careplan))["status"] == "revoked"
+        assert (await chart.read(new.careplan))["replaces"][0]["reference"] == done.careplan

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +25,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.fhir.client import FhirClient
+from shared.fhir.guard import Reach
 from shared.fhir.outcome import Conflict, FigaroError, Gone, NotFhir, NotFound, Refused, Rejected, Unauthorised, Unavailable
+from shared.fhir.pace import Pace
+from shared.fhir.reach import guarded
 from shared.fhir.transport import Limits
 from shared.service.embedded import embedded_fhir_server
 from tests.peers.faults import (
@@ -379,6 +383,17 @@ async def test_fc13_a_server_s_words_are_kept_and_reach_no_text_and_no_log(
     assert "canary" not in caplog.text + printed.out + printed.err
 
 
+async def test_fc15_what_we_do_not_understand_comes_through_as_it_was_sent(client: FhirClient, proxy: Proxy) -> None:
+    odd = b'{"resourceType":"Patient","id":"a","gender":"unheard-of","extension":[{"url":"https://who.example/x","valueDecimal":1.10}]}'
+    bundle = (
+        b'{"resourceType":"Bundle","type":"searchset","entry":[{"resource":%s},{"resource":{"resourceType":"Patient","id":"b"}}]}' % odd
+    )
+    proxy.plan(answered(200, bundle))
+    found = await client.search("Patient")
+    assert [entry.id for entry in found] == ["a", "b"]
+    assert bytes(found.entries[0].resource or b"") == odd
+
+
 async def test_fc16_an_answer_in_drops_ends_at_the_total_time(client: FhirClient, proxy: Proxy, key: str) -> None:
     proxy.plan(slow(0.3))
     begun = time.monotonic()
@@ -459,6 +474,148 @@ async def test_a_token_can_be_fetched_afresh_for_each_request(proxy: Proxy) -> N
         await client.search("Patient", by("nobody"))
         await client.search("Patient", by("nobody"))
     assert [seen.headers["Authorization"] for seen in proxy.seen] == ["Bearer first", "Bearer second"]
+
+
+class Renewed:
+    """An authority whose first token is spent."""
+
+    def __init__(self, *headers: str) -> None:
+        self.headers = list(headers)
+        self.told: list[str | None] = []
+
+    async def header(self) -> str | None:
+        return self.headers[0]
+
+    async def refused(self, header: str | None = None) -> None:
+        self.told.append(header)
+        self.headers = self.headers[1:] or self.headers
+
+
+async def test_se10_a_401_is_told_and_answered_once_with_a_fresh_token_also_for_a_write(proxy: Proxy) -> None:
+    for call in (lambda client: client.search("Patient", by("nobody")), lambda client: client.create(patient(str(uuid4())))):
+        proxy.seen.clear()
+        authority = Renewed("Bearer spent", "Bearer fresh")
+        async with FhirClient(proxy.base_url, token=authority) as client:
+            proxy.plan(answered(401))
+            await call(client)
+        assert authority.told == ["Bearer spent"]
+        assert [seen.headers["Authorization"] for seen in proxy.seen] == ["Bearer spent", "Bearer fresh"]
+
+
+async def test_se10_a_401_to_the_only_token_there_is_ends_it(proxy: Proxy) -> None:
+    async with FhirClient(proxy.base_url, token=Renewed("Bearer only")) as client:
+        proxy.plan(answered(401), answered(401))
+        with pytest.raises(Unauthorised):
+            await client.search("Patient", by("nobody"))
+    assert len(proxy.seen) == 1
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, name: str, *addresses: str) -> None:
+    """The name server's answers for one name, one after another; the last one stays."""
+    real, left = socket.getaddrinfo, list(addresses)
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **more: Any) -> Any:
+        if host != name:
+            return real(host, port, *args, **more)
+        return real(left.pop(0) if len(left) > 1 else left[0], port, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+async def test_se09_a_name_that_leads_into_a_private_network_is_not_asked_unless_that_is_in_the_settings(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "ehr.example.org", "127.0.0.1")
+    base = proxy.base_url.replace("127.0.0.1", "ehr.example.org")
+    async with FhirClient(base, limits=QUICK) as client:
+        with pytest.raises(Unavailable, match=r"leads into a private network.*FIGARO_FHIR_NETWORKS") as refusal:
+            await client.search("Patient")
+    assert (proxy.seen, refusal.value.code, "127.0.0.1" in refusal.value.text) == ([], "security", False)
+    async with FhirClient(base, limits=QUICK, reach=Reach(["127.0.0.0/8"])) as client:
+        await client.search("Patient", by("nobody"))
+    assert len(proxy.seen) == 1
+
+
+async def test_se09_a_name_that_changes_its_mind_between_two_requests_is_not_followed(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "ehr.example.org", "127.0.0.1", "169.254.169.254")
+    base = proxy.base_url.replace("127.0.0.1", "ehr.example.org")
+    async with guarded(Reach(["127.0.0.0/8"])) as session:
+        assert session.connector is not None
+        async with FhirClient(base, limits=QUICK, session=session) as client:
+            await client.search("Patient", by("nobody"))
+            session.connector.clear_dns_cache()  # type: ignore[attr-defined]
+            proxy.plan(answered(200, searchset(), Connection="close"))
+            await client.search("Patient")
+            with pytest.raises(Unavailable, match="private network"):
+                await client.search("Patient")
+    assert len(proxy.seen) == 2
+
+
+@pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f000001"])
+async def test_se09_an_address_in_disguise_is_not_asked(proxy: Proxy, host: str) -> None:
+    async with FhirClient(proxy.base_url.replace("127.0.0.1", host), limits=QUICK) as client:
+        with pytest.raises(Unavailable):
+            await client.search("Patient")
+    assert proxy.seen == []
+
+
+async def test_fc04_where_no_search_can_be_posted_it_is_sent_by_get_and_not_posted_again(
+    client: FhirClient, proxy: Proxy, key: str
+) -> None:
+    proxy.plan(answered(405))
+    for _ in range(2):
+        assert len(await client.search("Patient", by(key), post=True)) == 5
+    assert [seen.method for seen in proxy.seen] == ["POST", "GET", "GET"]
+    assert not client.posts
+
+
+async def test_fc06_a_server_that_is_down_is_left_alone_by_all_its_clients(proxy: Proxy) -> None:
+    pace = Pace(failures=4, rest=60)
+    async with FhirClient(proxy.base_url, pace=pace) as one, FhirClient(proxy.base_url, pace=pace) as other:
+        proxy.plan(*[busy("0")] * 9)
+        with pytest.raises(Unavailable, match="answered 503"):
+            await one.search("Patient")
+        for call in (other.search("Patient"), other.create(patient("x"))):
+            with pytest.raises(Unavailable, match="left alone") as resting:
+                await call
+            assert not resting.value.outcome_unknown
+    assert len(proxy.seen) == 4
+
+
+async def test_fc09_a_conflict_keeps_the_reason_that_the_server_gives(client: FhirClient, proxy: Proxy) -> None:
+    issue = {"severity": "error", "code": "duplicate", "expression": ["Patient.identifier"]}
+    proxy.plan(answered(409, json.dumps({"resourceType": "OperationOutcome", "issue": [issue]}).encode()))
+    with pytest.raises(Conflict) as conflict:
+        await client.create(patient("x"))
+    assert [(issue.code, issue.expression) for issue in conflict.value.outcome] == [("duplicate", ("Patient.identifier",))]
+
+
+async def test_fc10_what_is_to_come_back_is_asked_for(client: FhirClient, proxy: Proxy) -> None:
+    await client.create(patient(str(uuid4())))
+    assert proxy.seen[-1].headers["Prefer"] == "return=representation"
+
+
+@pytest.mark.parametrize(
+    ("status", "declared", "taken"), [(404, True, False), (405, True, False), (501, True, False), (403, True, False), (400, True, True)]
+)
+async def test_fc12_a_transaction_that_is_offered_is_tried_without_entries(proxy: Proxy, status: int, declared: bool, taken: bool) -> None:
+    proxy.plan(passed, answered(status))
+    async with FhirClient(proxy.base_url) as client:
+        offer = await client.offer()
+        assert (offer.said.system("transaction"), offer.transactions) == (declared, taken)
+        assert (await client.offer()) == offer
+    assert [seen.method for seen in proxy.seen] == ["GET", "POST"]
+
+
+async def test_fc17_the_server_s_clock_is_compared_with_ours(client: FhirClient, proxy: Proxy) -> None:
+    late = format_datetime(datetime.now(UTC) - timedelta(minutes=12), usegmt=True)
+    proxy.plan(answered(200, searchset(), Date=late))
+    assert client.skew is None
+    await client.search("Patient")
+    assert client.skew is not None
+    assert -725 < client.skew < -715
 
 
 async def test_lg02_the_request_id_goes_along(client: FhirClient, proxy: Proxy) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.fhir.guard import fhir_base, on_same_base
+from shared.fhir.guard import Reach, fhir_base, on_same_base
 from shared.fhir.outcome import NotFhir, Refused
 
 
@@ -62,3 +62,43 @@ def test_fc02_a_next_link_goes_out_as_it_came() -> None:
 def test_se09_a_link_elsewhere_is_not_followed(link: str) -> None:
     with pytest.raises(NotFhir):
         on_same_base(fhir_base("https://ehr.example.org/fhir"), link)
+
+
+PRIVATE = [
+    "10.0.0.7",
+    "172.16.0.1",
+    "192.168.1.1",
+    "127.0.0.1",
+    "169.254.1.1",
+    "100.64.0.1",
+    "0.0.0.0",
+    "224.0.0.1",
+    "::1",
+    "fe80::1%eth0",
+    "fc00::1",
+]
+WRAPPED = ["::ffff:10.0.0.7", "64:ff9b::10.0.0.7", "2002:0a00:0007::1"]
+METADATA = ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "100.100.100.200"]
+
+
+@pytest.mark.parametrize("address", [*PRIVATE, *WRAPPED, *METADATA, "no address"])
+def test_se09_only_public_addresses_are_in_reach_unless_the_settings_say_more(address: str) -> None:
+    assert not Reach().allows(address)
+    assert Reach().allows("8.8.8.8")
+    assert Reach().allows("2001:4860:4860::8888")
+
+
+def test_se09_a_network_in_the_settings_and_an_address_in_the_base_are_in_reach_and_no_other() -> None:
+    reach = Reach(["10.20.0.0/16"], ["http://192.168.7.7:8080/fhir", "http://localhost/fhir", "https://ehr.example.org/fhir"])
+    assert all(map(reach.allows, ("10.20.3.4", "::ffff:10.20.3.4", "192.168.7.7", "127.0.0.1", "::1")))
+    assert not any(map(reach.allows, ("10.21.0.1", "192.168.7.8", "169.254.1.1")))
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_se09_no_setting_opens_the_way_to_a_cloud_s_metadata(address: str) -> None:
+    assert not Reach(["0.0.0.0/0", "::/0"]).allows(address)
+
+
+def test_se09_what_is_no_network_is_refused_naming_the_setting() -> None:
+    with pytest.raises(Refused, match="FIGARO_FHIR_NETWORKS"):
+        Reach(["10.20.0.1/16"])

@@ -1,0 +1,42 @@
+"""`figaro run` against servers that take less than all of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import synthetic
+from tests.peers.small_server import Switches, small_server
+
+FIGARO = [sys.executable, "-c", "from services.cli import main; main()"]
+
+
+async def run(base: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FIGARO_")}
+    command = [*FIGARO, "run", base]
+    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    ("switches", "kind"),
+    [
+        (Switches(transactions=False, conditional=False), "CarePlan"),
+        (Switches(creates=("DocumentReference",)), "DocumentReference"),
+        (Switches(creates=()), None),
+    ],
+)
+async def test_every_patient_is_answered_and_a_second_run_writes_nothing(switches: Switches, kind: str | None) -> None:
+    async with small_server(switches) as small:
+        for case in ("iva-bladder-mucosa", "ivb-cps-10"):
+            small.load(synthetic.bundle(case))
+        first = await run(small.base_url)
+        writes = small.writes
+        assert (first.returncode, "stuck" in first.stdout) == (0, False), first.stderr
+        assert "IVA" in first.stdout
+        assert len(small.all(kind) if kind else ()) == (2 if kind else 0)
+        second = await run(small.base_url)
+        assert (second.returncode, small.writes) == (0, writes)
