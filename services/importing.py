@@ -1,0 +1,136 @@
+"""`figaro import`: a Bulk Data export fetched into a folder, or a folder that is there; what it holds; cases for the patients of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from services.bulk_reading import Holding, read
+from services.demo import progress as progress_on
+from services.ingest.doors.bulk_data import BulkCases
+from services.ingest.ledger import Ledger
+from services.ingest.settings import IngestSettings
+from shared.fhir.bulk_job import Job, Told, export, held
+from shared.fhir.bulk_manifest import Ask
+from shared.fhir.bulk_wire import BulkLimits, BulkWire
+from shared.fhir.outcome import Unreadable
+from shared.fhir.pace import Pace
+from shared.oncology.record import Finding
+from shared.smart.issuers import Issuers, issuers_of
+from shared.smart.servers import reaching
+from shared.smart.tokens import authority
+
+
+class Wanted(NamedTuple):
+    """What is to become of it. `hours` bounds the export at the server, `at_once` the cases under way; None: no cases."""
+
+    ask: Ask
+    folder: Path
+    hours: float = 4
+    at_once: int | None = None
+
+
+async def bulk_import(
+    base_url: str | None, wanted: Wanted, settings: IngestSettings, chosen: Callable[[Finding], bool], out: Console, messages: Console
+) -> int:
+    """Prints what the folder holds and what became of it; returns the exit status. Raises what server, folder and ledger raise."""
+    with progress_on(messages) as bar:
+        job = await fetch(base_url, wanted, settings, bar) if base_url else held(wanted.folder)
+        if job is not None and not job.complete:
+            raise Unreadable(f"The export in {wanted.folder} is not complete: give its server once more, with the same options and --to.")
+        task = bar.add_task("read the files", total=None)
+        holding = await asyncio.to_thread(
+            read, wanted.folder, chosen, manifest=job.manifest if job else None, told=lambda lines: bar.update(task, completed=lines)
+        )
+        bar.update(task, total=sum(holding.of_file.values()))
+        ended: Counter[str] | None = None
+        if wanted.at_once is not None:
+            ended = await _cases(sorted(holding.patients), job, wanted.at_once, settings, bar)
+    out.print(table(holding, ended))
+    for text in notes(holding, job):
+        messages.print(text, style=None, highlight=False, markup=False)
+    return 2 if holding.unreadable else 1 if holding.incomplete or (ended or Counter())["stuck"] else 0
+
+
+async def fetch(base_url: str, wanted: Wanted, settings: IngestSettings, bar: Progress) -> Job:
+    """The export of a server of the settings, complete in the folder."""
+    issuers = _issuers(settings, base_url)
+    issuer = issuers(base_url)
+    if (there := held(wanted.folder)) is not None and there.complete:
+        bar.console.print(f"{wanted.folder} is complete: the server is not asked again. A new export needs a new folder.", markup=False)
+    async with reaching(issuers, settings.fhir_networks) as session:
+        wire = BulkWire(
+            issuer.base,
+            session=session,
+            authority=authority(issuer, "read", session),
+            hosts=issuer.hosts,
+            pace=Pace(concurrency=min(4, issuer.limits.concurrency), per_second=issuer.limits.per_second),
+            limits=replace(BulkLimits(), export=wanted.hours * 3600),
+        )
+        task = bar.add_task(f"the server exports {wanted.ask.about}", total=None)
+
+        def progress(said: str) -> None:
+            bar.update(task, description=f"the server exports {wanted.ask.about}{': ' if said else ''}{said.replace('[', '(')}")
+
+        def files(done: int, total: int) -> None:
+            bar.update(task, description="fetch the files", completed=done, total=total)
+
+        return await export(wire, wanted.ask, wanted.folder, told=Told(progress, files))
+
+
+async def _cases(patients: Sequence[str], job: Job | None, at_once: int, settings: IngestSettings, bar: Progress) -> Counter[str]:
+    base = _issuers(settings, job.base if job else None)(job.base if job else None).base
+    ledger = await asyncio.to_thread(Ledger, settings.ledger_url)
+    try:
+        task = bar.add_task("pull, stage, recommend, write back", total=len(patients))
+        doors = BulkCases(ledger, base, at_once=at_once, debounce=settings.debounce_seconds)
+        since = job.manifest.transaction_time if job and job.manifest and job.complete else None
+        return await doors.open(patients, since=since, seen=lambda done: bar.update(task, completed=done))
+    finally:
+        ledger.close()
+
+
+def _issuers(settings: IngestSettings, base_url: str | None) -> Issuers:
+    base = settings.fhir_base or (None if settings.issuers else base_url)
+    return issuers_of(file=settings.issuers, base=base, bases=settings.fhir_bases, token=settings.fhir_token, role="read")
+
+
+def table(holding: Holding, ended: Counter[str] | None) -> Table:
+    """How many resources of each kind, patients of ours, and how their cases ended."""
+    found = Table(box=SIMPLE_HEAD)
+    found.add_column("what", no_wrap=True)
+    found.add_column("how many", justify="right")
+    for kind, count in sorted(holding.kinds.items()):
+        found.add_row(kind, str(count))
+    found.add_row("patients with a cancer of the cervix", str(len(holding.patients)))
+    for state, count in sorted((ended or Counter()).items()):
+        found.add_row(f"  {state}", str(count))
+    return found
+
+
+def notes(holding: Holding, job: Job | None) -> list[str]:
+    """What was left out and why, and from when the next export is to start."""
+    told = [str(fault) for fault in holding.faults]
+    if (more := holding.unreadable - len(told)) > 0:
+        told.append(f"… and {more} lines more that cannot be read.")
+    if holding.nameless:
+        told.append(f"{holding.nameless} Conditions name no patient; they are not used.")
+    told += [
+        f"The server says: {count} x {severity}, {code}; in its words in error/."
+        for (severity, code), count in sorted(holding.said.items())
+    ]
+    told += holding.short
+    if job is not None and job.manifest is not None:
+        if gone := sum(file.count or 0 for file in job.manifest.deleted):
+            told.append(f"{gone} deletions are told in deleted/; cases follow them from the server's own word.")
+        told.append(f"The next export starts where this one ended: --since {job.manifest.transaction_time}")
+    return told
