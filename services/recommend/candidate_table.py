@@ -12,7 +12,7 @@ from services.recommend.citations import places, sentence
 from services.recommend.dosage import basis_words, rule_words
 from services.recommend.irradiation_request import course_words
 from services.recommend.xhtml import heading, items, marked_items, paragraph, strong, table, text
-from shared.oncology.recommendation import Candidate, Caution, Reason, Recommendation
+from shared.oncology.recommendation import Candidate, Caution, DoseAmount, Reason, Recommendation
 
 _ANSWERS = {"holds": "Met", "fails": "Fails", "unknown": "Not known"}
 _VERDICTS = {"eligible": "eligible on the record", "cannot-tell": "cannot tell yet", "ruled-out": "ruled out"}
@@ -66,11 +66,15 @@ def _doses(candidate: Candidate) -> str:
     shown = []
     for dose, line in zip(candidate.doses, lines, strict=False):
         policy = f", by policy {dose.rounded:g} {dose.unit}" if dose.rounded is not None else ""
-        amount = f"{dose.amount:g} {dose.unit}{policy}" if dose.amount is not None else "no amount: inputs missing"
+        amount = f"{dose.amount:g} {dose.unit}{policy}" if dose.amount is not None else _no_amount(dose)
         cap = f", at most {dose.cap:g} {dose.unit} a dose" if dose.cap is not None else ""
         shown.append(f"{text(rule_words(dose, line))}: {strong(amount)}{text(cap)}")
     courses = [text(course_words(course)) for course in candidate.radiotherapy]
     return marked_items([*shown, *courses]) or text("No drug and no course is fixed")
+
+
+def _no_amount(dose: DoseAmount) -> str:
+    return "no amount: the label asks for less" if "reduced" in dose.basis else "no amount: inputs missing"
 
 
 def _evidence(candidate: Candidate) -> str:

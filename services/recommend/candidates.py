@@ -10,29 +10,29 @@ from typing import get_args
 
 import msgspec
 
+from services.recommend.approval import LABELLED, approval
 from services.recommend.beside import beside
 from services.recommend.dates import after, known
 from services.recommend.dose_sum import remark as dose_remark
 from services.recommend.dose_sum import spent
-from services.recommend.dosing import INPUT, dose
-from services.recommend.eligibility import UNCHECKED, Facts, Judgement, ask, judge
+from services.recommend.dosing import INPUT, dose, overstated, reduced
+from services.recommend.eligibility import Facts, Judgement, ask, judge
 from services.recommend.fitness import Fitness, fitness
 from services.recommend.marks import activity, evidence_figure, marked, places, regulatory, unchecked, works
 from services.recommend.policy import Policy
 from services.recommend.radiotherapy import course
-from services.recommend.regimen import Agency, Because, Predicate, Regimen
+from services.recommend.regimen import Agency, Because, Gives, Predicate, Regimen
 from services.recommend.shelf import Library
 from services.recommend.situation import Disease, disease
 from services.recommend.treatments import history
 from services.recommend.under_policy import counted
+from services.recommend.under_way import UnderWay, response
 from services.recommend.unread import unread
 from shared.fhir.outcome import Refused
-from shared.oncology.recommendation import Candidate, Caution, EvidenceFigure, Grade, Note, Reason, Recommendation, Situation
+from shared.oncology.recommendation import Candidate, Caution, DoseAmount, EvidenceFigure, Grade, Note, Recommendation, Situation
 from shared.oncology.record import Record
 from shared.oncology.stage import Missing, Staging
-from shared.oncology.verdict import HOLDS
-
-LABELLED = ("approved", "accelerated", "conditional")
+from shared.oncology.verdict import HOLDS, UNKNOWN
 
 
 def recommend(
@@ -84,6 +84,8 @@ class _Answer:
     def __init__(self, record: Record, library: Library, policy: Policy, region: Agency | None, about: Disease, herself: Fitness) -> None:
         self.record, self.library, self.policy, self.region, self.about, self.herself = record, library, policy, region, about, herself
         self.facts = Facts({**herself.known, **about.facts.known}, {**about.facts.asks, **herself.asks})
+        self.facts = msgspec.structs.replace(self.facts, known={**self.facts.known, **response(self.facts.known, about.situation.ongoing)})
+        self.under_way = UnderWay(about.situation.ongoing, library.book) if about.situation.ongoing else None
         self.as_of = record.as_of
 
     def candidates(self) -> tuple[Candidate, ...]:
@@ -98,9 +100,14 @@ class _Answer:
         state = self.facts.known["disease-state"]
         if str(state) not in regimen.belongs.disease:
             return False
-        if any(ask(question, self.facts.known, self.policy.number) is not HOLDS for question in regimen.belongs.when):
+        if any(not self._may_hold(question) for question in regimen.belongs.when):
             return False
         return self._available(regimen)
+
+    def _may_hold(self, question: Predicate) -> bool:
+        """Whether it holds; of contradicting histologies, whether it holds for one of them."""
+        verdict = ask(question, self.facts.known, self.policy.number)
+        return verdict is HOLDS or (verdict is UNKNOWN and question.fact == "histology" and "histology" in self.facts.known)
 
     def _available(self, regimen: Regimen) -> bool:
         """Approved by then, if anybody approved it; else published by then. Support needs neither."""
@@ -111,7 +118,7 @@ class _Answer:
 
     def _candidate(self, regimen: Regimen) -> Candidate:
         judged = self._judge(regimen)
-        doses = [dose(given, self.facts.known, self.policy, self._cites) for given in regimen.gives]
+        doses = [self._dose(given) for given in regimen.gives]
         courses = [given for given in regimen.radiotherapy if self._cites_any(given.because)]
         irradiation = tuple(course(given, self._cites) for given in courses)
         gaps = [gap for _, missing in doses for m in missing for gap in (m, *self.facts.asks.get(m.fact, ()))]
@@ -123,7 +130,7 @@ class _Answer:
             verdict=judged.verdict,
             reasons=judged.reasons,
             missing=tuple(dict.fromkeys((*judged.missing, *gaps))),
-            cautions=(*judged.cautions, *self._stale(regimen)),
+            cautions=(*judged.cautions, *overstated(regimen.gives, self.facts.known, self.policy, self._cites), *self._stale(regimen)),
             blocks=judged.blocks,
             doses=tuple(amount for amount, _ in doses),
             radiotherapy=irradiation,
@@ -134,9 +141,17 @@ class _Answer:
             notes=(*self._remarks(regimen), *([total] if (total := dose_remark(irradiation)) else [])),
         )
 
+    def _dose(self, given: Gives) -> tuple[DoseAmount, tuple[Missing, ...]]:
+        """The dose; without an amount where a precaution of the drug asks for less of it than the regimen says."""
+        amount, missing = dose(given, self.facts.known, self.policy, self._cites)
+        file = self.library.precautions.get(given.drug)
+        less = next((rule for rule in file.contraindications if rule.reduces_dose and self._holds(rule)), None) if file else None
+        return reduced(amount, less.says) if less else (amount, missing)
+
     def _remarks(self, regimen: Regimen) -> list[str]:
-        """The remarks of the regimen and of its drugs, and which of its works are past a review date of their own."""
-        remarks = [
+        """That it is ongoing; the remarks of the regimen and of its drugs; which of its works are past a review date of their own."""
+        remarks = self.under_way.remarks(regimen) if self.under_way else []
+        remarks += [
             f"{marked(r)} {places(r.because, self._cites)}"
             for r in self.library.remarks(regimen)
             if self._holds(r.when) and self._cites_any(r.because)
@@ -153,28 +168,16 @@ class _Answer:
         return [caution for caution in self.herself.stale if sources & set(caution.sources)]
 
     def _judge(self, regimen: Regimen) -> Judgement:
-        needs = map(self.policy.worded, self.library.needs(regimen))
+        needs, facts = [self.policy.worded(need) for need in self.library.needs(regimen)], self.facts
         contraindications = map(self.policy.worded, self.library.contraindications(regimen))
-        approval = [self._approval(regimen)] if self.region and regimen.gives and not regimen.generic else []
-        return judge(needs, contraindications, self.facts, self.policy.number, self._cites, approval)
-
-    def _approval(self, regimen: Regimen) -> tuple[Reason, Missing | None]:
-        """Whether the agency that the caller names has approved this regimen for this disease by the day asked for."""
-        said = [status for status in regimen.regulatory if status.agency == self.region]
-        now = [status for status in said if known(status.since, self.as_of)]
-        name, held = f"approved-by-{str(self.region).lower()}", [status for status in now if status.status in LABELLED]
-        if said and not now:
-            text = f"{self.region}: no approval by {self.as_of} is in the knowledge."
-            return Reason(criterion=name, verdict="fails", says=text), None
-        if not said or (not held and now[0].status == "not-found" and not now[0].checked):
-            found = f"{now[0].use or 'not found'}{UNCHECKED}" if now else "not in the knowledge"
-            text = f"Whether the {self.region} has approved this regimen is open: {found}."
-            return Reason(criterion=name, verdict="unknown", says=text), Missing(name, f"The {self.region} label of this regimen")
-        best = (held or now)[0]
-        text = f"{self.region}: {best.status}{f' since {best.since}' if best.since else ''}{f', for {best.use}' if best.use else ''}"
-        text += "." if best.checked else f"{UNCHECKED}."
-        works = tuple(place.work for place in best.because if self._cites(place.work))
-        return Reason(criterion=name, verdict="holds" if held else "fails", says=text, evidence=works), None
+        extra = [approval(regimen, self.region, self.as_of, self._cites)] if self.region and regimen.gives and not regimen.generic else []
+        if self.under_way and self.under_way.changed_by(regimen):
+            needs, facts = self.under_way.asked(needs), self.under_way.opened(facts)
+            if not any(need.fact == "line" and ask(need, facts.known, self.policy.number) is UNKNOWN for need in needs):
+                extra.append(self.under_way.criterion())
+        elif self.under_way and self.under_way.is_(regimen):
+            extra.append(self.under_way.given())
+        return judge(needs, contraindications, facts, self.policy.number, self._cites, extra)
 
     def _cites(self, work: str) -> bool:
         return known(self.library.works[work].published, self.as_of)
@@ -196,7 +199,7 @@ class _Answer:
         return found
 
     def _place(self, regimen: Regimen, candidate: Candidate) -> tuple[int, ...]:
-        """Ruled-out last; what the policy lifts first; support after treatment; settled before open; tier; preference; place."""
+        """Ruled-out last; what the policy lifts first; support after treatment; what is ongoing; tier; settled before open; place."""
         holding = [p for p in self.policy.preferences if self._holds(p.when) and self._cites_any(p.because)]
         lifted = any(p.regimen == regimen.id for p in holding)
         preferred = any(p.drug in regimen.drugs for p in holding if p.drug)
@@ -206,8 +209,9 @@ class _Answer:
             candidate.verdict == "ruled-out",
             not lifted,
             regimen.intent == "supportive",
-            candidate.verdict != "eligible",
+            not (self.under_way and self.under_way.leads(regimen)),
             tier,
+            candidate.verdict != "eligible",
             not preferred,
             place,
         )

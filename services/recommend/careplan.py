@@ -52,7 +52,8 @@ def transaction(
         writer.propose(replaces)
     for earlier in replaces:
         writer.withdraw(earlier)
-    return {"resourceType": "Bundle", "type": "transaction", "entry": writer.entries}
+    entries = {"entry": writer.entries} if writer.entries else {}  # JSON in FHIR has no empty array
+    return {"resourceType": "Bundle", "type": "transaction", **entries}
 
 
 class _Writer:

@@ -69,11 +69,12 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An observation whose value is one of a few words."""
+    """An observation whose value is one of a few words; it comes under a code, or under one of `words`."""
 
     fact: Id
     says: Text
     codes: Codes
+    words: tuple[Text, ...] = ()
     answers: tuple[Answer, ...]
 
 
@@ -132,6 +133,9 @@ class CodeBook(msgspec.Struct, frozen=True, kw_only=True, dict=True, forbid_unkn
     disorders: tuple[Disorder, ...]
     drugs: tuple[Drug, ...]
     histology: tuple[Histology, ...]
+    supportive: Codes
+    stems: tuple[Text, ...]
+    not_anticancer: tuple[Text, ...]
     sites: dict[str, Codes]
     fusions: dict[str, tuple[Text, ...]]
     derived: tuple[Derived, ...]
@@ -162,6 +166,11 @@ class CodeBook(msgspec.Struct, frozen=True, kw_only=True, dict=True, forbid_unkn
         wanted = {(self._system.get(c.system or ""), c.code) for c in concept.codings}
         coded = tuple(d for d in self.drugs if ("rxnorm", d.rxnorm) in wanted or ("atc", d.atc) in wanted or self.means(concept, d.codes))
         return coded or tuple(d for d in self.drugs if said(concept, (d.name, *d.names)))
+
+    def sounds_anticancer(self, concept: Concept) -> bool:
+        """Whether a word of it ends as the names of anticancer drugs do, and is no drug beside the treatment of the cancer."""
+        pattern = rf"\w(?:{'|'.join(self.stems)})(?!\w)"
+        return any(re.search(pattern, text, re.IGNORECASE) for text in words(concept)) and not said(concept, self.not_anticancer)
 
     def coded_in(self, concept: Concept, system: str) -> list[str]:
         """The concept's codes in that system."""

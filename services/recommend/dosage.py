@@ -87,7 +87,8 @@ def rule_words(dose: DoseAmount, line: Activity | None = None) -> str:
 def amount_words(dose: DoseAmount) -> str:
     """What the rule comes to for this patient, and from what; or that its inputs are missing."""
     if dose.amount is None:
-        return "No amount for this patient: see what is missing"
+        why = dose.basis.get("reduced")
+        return f"No amount for this patient: {f'less than the rule, by the label. {why}' if why else 'see what is missing'}"
     policy = f", by policy {dose.rounded:g} {dose.unit}" if dose.rounded is not None else ""
     return f"For this patient {dose.amount:g} {dose.unit}{policy}" + (f": {basis}" if (basis := basis_words(dose)) else "")
 

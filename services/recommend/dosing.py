@@ -6,14 +6,16 @@ Sources: Mosteller RD 1987; DuBois D, DuBois EF 1916; Cockcroft DW, Gault MH 197
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from math import floor, sqrt
+
+import msgspec
 
 from services.recommend.eligibility import Fact, Measured
 from services.recommend.policy import Policy
 from services.recommend.regimen import Gives
-from shared.oncology.recommendation import DoseAmount
+from shared.oncology.recommendation import Caution, DoseAmount
 from shared.oncology.stage import Missing
 
 INPUT = {"m2": "body-surface", "kg": "weight", "auc": "creatinine-clearance"}  # what a dose is reckoned from
@@ -110,6 +112,33 @@ def dose(
         at=place.at if place else None,
         checked=given.checked and rule.checked,
     ), missing
+
+
+def reduced(amount: DoseAmount, why: str) -> tuple[DoseAmount, tuple[Missing, ...]]:
+    """The dose without its amount, since less of the drug is to be given than the regimen says."""
+    ask = f"The reduced dose of {amount.drug}, from its label: {why[0].lower()}{why[1:]}"
+    basis: Basis = {name: value for name, value in amount.basis.items() if name == "phase"} | {"reduced": why}
+    less = msgspec.structs.replace(amount, amount=None, rounded=None, basis=basis, sources=())
+    return less, (Missing("reduced-dose", ask),)
+
+
+def overstated(gives: Iterable[Gives], facts: Mapping[str, Fact], policy: Policy, cites: Callable[[str], bool]) -> list[Caution]:
+    """Where a Calvert dose rests on a creatinine below the floor that this policy does not apply: what was used instead."""
+    clearance = facts.get("creatinine-clearance")
+    if not isinstance(clearance, Measured) or not any(given.dose.per == "auc" for given in gives) or policy.creatinine_floor:
+        return []
+    creatinine, least, cap = clearance.inputs.get("creatinine_mg_dl"), policy.number("creatinine-floor"), policy.number("gfr-cap")
+    if not isinstance(creatinine, float) or creatinine >= least:
+        return []
+    says = f"A creatinine of {creatinine:g} mg/dL is low and may overstate the clearance ({clearance}), and with it carboplatin. "
+    says += (
+        f"The policy {policy.id} names a floor of {least:g} mg/dL and does not apply it; weight used: {clearance.inputs['weight_used']}."
+    )
+    if clearance.low > cap:
+        says += f" The clearance is above the cap of {cap:g} mL/min, and so the amount is the most that is ever given for this AUC."
+    where = [place for p in policy.parameters if p.id == "creatinine-floor" for place in p.because if cites(place.work)]
+    evidence, at = tuple(place.work for place in where), tuple(place.at for place in where)
+    return [Caution(criterion="clearance-overstated", says=says, sources=clearance.sources, evidence=evidence, at=at)]
 
 
 def _sources(given: Gives, facts: Mapping[str, Fact]) -> tuple[str, ...]:

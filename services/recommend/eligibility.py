@@ -13,6 +13,7 @@ from shared.oncology.stage import Missing
 from shared.oncology.verdict import FAILS, HOLDS, UNKNOWN, Verdict, every, negated
 
 UNCHECKED = " (not checked against the source)"
+SEVERITIES = ("mild", "moderate", "severe")
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +53,14 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     how: str | None = None
 
     def __str__(self) -> str:
-        return " or ".join(self.values)
+        return " or ".join(self.plainly)
+
+    @property
+    def plainly(self) -> tuple[str, ...]:
+        """The words, with one for a disorder of which nobody told the severity."""
+        if not set(SEVERITIES) <= set(self.values):
+            return self.values
+        return ("present (severity not told)", *(value for value in self.values if value not in SEVERITIES))
 
 
 Fact = Measured | Told
@@ -78,6 +86,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 def ask(question: Predicate, known: Mapping[str, Fact], number: Callable[[str], float]) -> Verdict:
     """The verdict of one question; silence is UNKNOWN. `number` gives the policy's parameters."""
     fact = known.get(question.fact)
+    if question.recorded is not None:
+        return HOLDS if (fact is not None) == question.recorded else FAILS
     if isinstance(fact, Told):
         return _told(question, fact.values)
     if isinstance(fact, Measured):
@@ -164,9 +174,18 @@ def _recorded(fact: Fact | None) -> str:
     if fact is None:
         return ""
     if isinstance(fact, Measured) and fact.unit == "{line}":
-        return f" This is line {fact}."
+        return _line(fact)
+    if isinstance(fact, Measured) and fact.unit == "d" and fact.when:
+        return f" On record: {fact.when}."
     how = f", {fact.how}" if fact.how else ""
     return f" On record: {fact}{how}{f', {fact.when}' if fact.when else ''}."
+
+
+def _line(line: Measured) -> str:
+    """Which line it is; where nothing is on record, that this is why."""
+    if not line.sources:
+        return f" None on record, and so this is line {line}."
+    return f" This is line {_plain(line.low)}, {line.how}." if line.how else f" This is line {line}."
 
 
 def _says(rule: Rule, facts: Facts) -> str:
@@ -179,6 +198,8 @@ def _open(rule: Rule, fact: Fact | None) -> str:
     if not isinstance(fact, Told) or len(fact.values) < 2:
         return ""
     holding = [value for value in fact.values if _told(rule, (value,)) is HOLDS]
+    if len(fact.plainly) < 2 and len(holding) in (0, len(fact.values)):
+        return ""
     if len(holding) == len(fact.values):
         return " It holds for each that is still open."
     if not holding:

@@ -57,11 +57,13 @@ def unnamed(record: Record, book: CodeBook) -> list[Finding]:
 
 
 def _opaque(finding: Finding, book: CodeBook) -> bool:
-    """By ATC, what is not L01 is no anticancer drug."""
+    """By ATC, what is not L01 is no anticancer drug; nor is what is listed as supportive. By its name's ending it may be one."""
     atc = book.coded_in(finding.concept, "atc")
     if atc:
         return any(code.startswith("L01") for code in atc)
-    return not words(finding.concept) or _begins(finding)
+    if book.means(finding.concept, book.supportive):
+        return False
+    return not words(finding.concept) or _begins(finding) or book.sounds_anticancer(finding.concept)
 
 
 def _begins(finding: Finding) -> bool:

@@ -86,9 +86,20 @@ def _regimen_faults(found: Library, regimen: Regimen) -> Iterator[str]:
     needs = found.needs(regimen)
     ids = [need.id for need in needs] + [rule.id for rule in found.contraindications(regimen)]
     yield from (f"The criterion `{name}` stands twice for this regimen." for name in sorted({n for n in ids if ids.count(n) > 1}))
-    cytotoxic = any("cytotoxic" in found.book.drug(drug).classes for drug in regimen.drugs)
-    if cytotoxic and not any(need.fact == "ecog" for need in needs):
-        yield f"The regimen `{regimen.id}` gives a cytotoxic drug and asks for no performance status: add a need with `fact: ecog`."
+    yield from _silent_on(found, regimen)
+
+
+def _silent_on(found: Library, regimen: Regimen) -> Iterator[str]:
+    """What a treatment of the cancer must ask about, and this one does not."""
+    if regimen.intent == "supportive":
+        return
+    rules: tuple[Rule, ...] = (*found.needs(regimen), *found.contraindications(regimen))
+    if not any(rule.fact == "pregnancy" for rule in rules):
+        yield f"The regimen `{regimen.id}` asks nothing about pregnancy: add a contraindication with `fact: pregnancy`."
+    relief = any(given.course == "palliative" for given in regimen.radiotherapy)
+    strains = not regimen.gives or any("cytotoxic" in found.book.drug(drug).classes for drug in regimen.drugs)
+    if strains and not relief and not any(rule.fact == "ecog" for rule in rules):
+        yield f"The regimen `{regimen.id}` asks for no performance status: add a need with `fact: ecog`."
 
 
 def _figure_faults(work: Work) -> Iterator[str]:
@@ -137,7 +148,7 @@ def _question_faults(found: Library, question: Predicate) -> Iterator[str]:
         yield f"No fact is called `{question.fact}`.{_near(question.fact, units)}"
         return
     unit, numeric = units[question.fact], any(question.thresholds)
-    if numeric != (unit is not None):
+    if numeric != (unit is not None) and question.recorded is None:
         ask = f"at_least, above, at_most or below, in {unit}" if unit else "one_of, or is: true"
         yield f"`{question.fact}` is {'a number' if unit else 'in words'}; the question is not: ask {ask}."
     answers = next((scale.answers for scale in found.book.scales if scale.fact == question.fact), ())

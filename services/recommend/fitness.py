@@ -228,7 +228,7 @@ class _Reading:
             when = day(known.when) if known else None
             if not known or not known.sources or not today or (when and (today - when).days <= rule.days):
                 continue
-            text = f"The {rule.fact} used is {(today - when).days} days old; the policy asks for at most {rule.days}." if when else ""
+            text = f"The {rule.fact} used is of {known.when}, older than the {rule.days} days that the policy allows." if when else ""
             text = text or f"Nobody dated the {rule.fact} used; the policy asks for one of the last {rule.days} days."
             self._note(text, *known.sources)
             self.stale.append(Caution(criterion=f"stale-{rule.fact}", says=text, sources=known.sources))

@@ -100,8 +100,9 @@ def _situation(recommendation: Recommendation, staging: Staging) -> str:
     lines = [f"Setting: {setting}; disease state: {staging.disease_state}"]
     if situation.line is not None:
         lines.append(f"Line of systemic treatment for advanced disease: {situation.line}")
-    if begun := min((pathway.started for pathway in recommendation.pathways if pathway.started), default=None):
-        lines.append(f"A platinum compound with a taxane is on record from {begun}; criteria of a first line do not count this line itself")
+    if (now := situation.ongoing) is not None:
+        given = f"{' and '.join(now.drugs)}, {now.cycles} cycle{'' if now.cycles == 1 else 's'} since {now.since}, last given on {now.last}"
+        lines.append(f"Ongoing: {given}; criteria of its own regimen do not count it, and a change of treatment is the board's question")
     if situation.recurrence:
         lines.append(f"Recurrence or progression, farthest on record: {situation.recurrence}")
     if situation.after:

@@ -48,7 +48,7 @@ def about(book: CodeBook, asked: Measure | Scale, finding: Finding) -> bool:
     """Whether the finding tells what is asked."""
     if isinstance(asked, Measure):
         return any(_is(book, asked, finding, concept, value) for concept, value in _parts(finding))
-    return any(book.means(concept, asked.codes) for concept, _ in _parts(finding))
+    return any(_of(book, asked, concept) for concept, _ in _parts(finding))
 
 
 def settled(measure: Measure, found: list[Measured]) -> tuple[Measured, list[Measured]]:
@@ -89,19 +89,26 @@ def numbers(book: CodeBook, measure: Measure, findings: list[Finding]) -> Iterat
 
 def told(book: CodeBook, scale: Scale, findings: list[Finding]) -> Told | None:
     """The newest answer on the scale; other answers of the same day leave it open between them."""
-    found: list[tuple[str, Finding]] = []
-    for finding in reversed(findings):
-        if found and finding.when != found[0][1].when:
-            break
-        answers = [
-            book.answer(value.concept, value.text, scale.answers) for concept, value in _parts(finding) if book.means(concept, scale.codes)
-        ]
-        found += [(str(answer), finding) for answer in answers[:1] if answer is not None]
-    if not found:
+    every = answers(book, scale, findings)
+    if not every:
         return None
+    found = [(answer, f) for answer, f in every if f.when == every[0][1].when]
     same = found if found[0][1].when else found[:1]
     values, sources = (tuple(dict.fromkeys(part)) for part in zip(*((answer, f.source) for answer, f in same), strict=True))
     return Told(values=values, sources=sources if len(values) > 1 else (same[0][1].source,), when=same[0][1].when)
+
+
+def answers(book: CodeBook, scale: Scale, findings: list[Finding]) -> list[tuple[str, Finding]]:
+    """Every answer on the scale, newest first."""
+    found: list[tuple[str, Finding]] = []
+    for finding in reversed(findings):
+        of = [book.answer(v.concept, v.text, scale.answers) for concept, v in _parts(finding) if _of(book, scale, concept)]
+        found += [(str(answer), finding) for answer in of[:1] if answer is not None]
+    return found
+
+
+def _of(book: CodeBook, scale: Scale, concept: Concept) -> bool:
+    return book.means(concept, scale.codes) or said(concept, scale.words)
 
 
 def _parts(finding: Finding) -> list[tuple[Concept, Value]]:

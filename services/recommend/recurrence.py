@@ -9,6 +9,7 @@ import msgspec
 from services.recommend.codes import CodeBook, Codes, said
 from services.recommend.disorders import looked_for_and_absent
 from services.recommend.eligibility import Told
+from services.recommend.readings import answers, usable
 from shared.oncology.record import Record
 from shared.oncology.stage import Staging
 
@@ -41,12 +42,19 @@ def recurrence(record: Record, staging: Staging, book: CodeBook) -> Recurrence |
     later = [m for m in staging.metastases if not m.in_window or staging.window.end is None]
     sure = [(SITES[m.site_class], m.sources) for m in later if m.certainty == "definite" and m.site_class in SITES]
     sure += [("local", (source,)) for source in _local(record, book)]
+    if not _gone(record, book):  # distant disease at diagnosis is there until a complete response is on record
+        sure += [("distant", m.sources) for m in staging.metastases if m.certainty == "definite" and SITES.get(m.site_class) == "distant"]
     farthest = max((site for site, _ in sure), key=FARTHER.index, default=None)
     beyond = FARTHER[FARTHER.index(farthest) + 1 :] if farthest else FARTHER
     doubted = {SITES.get(m.site_class, "distant") for m in later if m.certainty != "definite"}
     open_ = [site for site in beyond if site in doubted or not _excluded(site, record, staging, book)]
     sources = tuple(dict.fromkeys(s for site, found in sure if site == farthest for s in found))
     return Recurrence(farthest, Told(values=((farthest,) if farthest else ()) + tuple(open_), sources=sources))
+
+
+def _gone(record: Record, book: CodeBook) -> bool:
+    scale = next(s for s in book.scales if s.fact == "response")
+    return any(answer == "complete" for answer, _ in answers(book, scale, usable(record)))
 
 
 def _local(record: Record, book: CodeBook) -> list[str]:

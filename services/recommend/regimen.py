@@ -47,7 +47,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Predicate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A question to one fact: exactly one of the comparisons."""
+    """A question to one fact: exactly one of the comparisons. `recorded`: whether anything of it is on record at all."""
 
     fact: Id
     at_least: Threshold | None = None
@@ -56,11 +56,12 @@ class Predicate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     below: Threshold | None = None
     one_of: tuple[Text, ...] | None = None
     is_: bool | None = msgspec.field(name="is", default=None)
+    recorded: bool | None = None
 
     def __post_init__(self) -> None:
-        asked = (*self.thresholds, self.one_of, self.is_)
+        asked = (*self.thresholds, self.one_of, self.is_, self.recorded)
         if sum(part is not None for part in asked) != 1:
-            raise ValueError(f"the question to `{self.fact}` needs exactly one of at_least, above, at_most, below, one_of, is")
+            raise ValueError(f"the question to `{self.fact}` needs exactly one of at_least, above, at_most, below, one_of, is, recorded")
 
     @property
     def thresholds(self) -> tuple[Threshold | None, ...]:
@@ -85,10 +86,12 @@ class Need(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Contraindication(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A fact that rules out (block), warns (warn), or is only asked for (ask). Silence is asked for where `ask` stands.
 
-    Where `unless` holds the rule does not count at all; where `ask_unless` holds, silence is not asked about.
+    Where `unless` holds the rule does not count at all; where `ask_unless` holds, silence is not asked about. `reduces_dose`: where it
+    holds the label asks for less of the drug than the regimen says, and no amount is reckoned.
     """
 
     level: Level
+    reduces_dose: bool = False
     ask: Text | None = None
     unless: Predicate | None = None
     ask_unless: Predicate | None = None

@@ -16,13 +16,14 @@ from typing import Literal
 
 import msgspec
 
-from services.recommend.codes import CodeBook
+from services.recommend.codes import CodeBook, Codes
 from services.recommend.eligibility import Fact, Facts, Told
 from services.recommend.metastases import metastases
+from services.recommend.readings import usable
 from services.recommend.recurrence import Recurrence, recurrence
 from services.recommend.treatments import History
 from shared.oncology.recommendation import Situation
-from shared.oncology.record import Coding, Concept, Record
+from shared.oncology.record import Coding, Concept, Finding, Record
 from shared.oncology.stage import EditionStage, Missing, Staging
 
 EARLY = ("I", "IA", "IA1", "IA2", "IB1", "IB2", "IIA1")
@@ -30,6 +31,7 @@ SETTINGS = {"IVA": "locally-advanced-iva", "IVB": "first-line-metastatic", "IV":
 LISTED = {"stage-iv": ("locally-advanced-iva", "first-line-metastatic")}
 BOWEL_OR_BLADDER = ("bladder", "rectum", "large-intestine", "small-intestine")
 DISTANT = ("organ", "peritoneal", "distant-node")
+REPORTED: Codes = {"loinc": ("31206-6", "59847-4", "77753-2")}  # LOINC: histology in a report
 
 
 class Disease(msgspec.Struct, frozen=True):
@@ -55,6 +57,9 @@ def disease(record: Record, staging: Staging, given: History, book: CodeBook) ->
     asks: dict[str, tuple[Missing, ...]] = {}
     if given.unsure:
         asks["line"] = (Missing("line", f"What was given, and when: {', '.join(given.unsure)}"),)
+    if given.paused:
+        text = f"How the disease went since the last treatment on record, of {given.paused}: nobody recorded that it progressed"
+        asks["line"] = (*asks.get("line", ()), Missing("line", text))
     for name, edition in staging.editions.items():
         if possible := stages(edition):
             sources = tuple(dict.fromkeys(s for because in edition.because for s in because.sources))
@@ -65,6 +70,8 @@ def disease(record: Record, staging: Staging, given: History, book: CodeBook) ->
     asks |= {"advanced-disease": stage.missing, "figo-2009-and-nodes": asks.get("figo-2009", ()) + stage.missing}
     if type_ := histology(record, staging, book):
         known["histology"] = type_
+        if len(type_.values) > 1:
+            asks["histology"] = (Missing("histology", f"Which histology holds, {type_}: {', '.join(type_.sources)}"),)
     return Disease(situation, Facts(known, asks))
 
 
@@ -80,7 +87,8 @@ def _told(setting: str | None, stage: EditionStage, given: History, known: Mappi
     return Situation(
         setting=setting,
         stage=stage.label,
-        line=given.line if setting in _SYSTEMIC else None,
+        line=given.line if setting in _SYSTEMIC and not given.paused else None,
+        ongoing=given.told() if setting in _SYSTEMIC else None,
         recurrence=back.farthest if back else None,
         after=after,
         platinum_free_days=int(free.exact) if free and free.exact is not None else None,
@@ -129,6 +137,8 @@ def _extent(staging: Staging, stage: EditionStage, back: Recurrence | None) -> d
         found["advanced-disease"] = Told(values=("advanced", "no") if "IVB" in possible else ("no",))
     if back:
         found["recurrence-site"] = back.fact
+        if back.farthest:
+            found["recurrence-so-far"] = Told(values=(back.farthest,), sources=back.fact.sources)
         extents = dict.fromkeys("distant" if value == "distant" else "locoregional" for value in back.fact.values)
         found["extent"] = Told(values=tuple(extents), sources=back.fact.sources)
     elif definite or possible == ("IVB",):
@@ -140,9 +150,10 @@ def _extent(staging: Staging, stage: EditionStage, back: Recurrence | None) -> d
     if sure or stage.stage == "IVA":
         found["bladder-or-bowel-involved"] = Told(values=("involved",), sources=tuple(s for m in sure for s in m.sources))
     elif grown:
-        found["bladder-or-bowel-involved"] = Told(values=("involved", "no"), sources=tuple(s for m in grown for s in m.sources))
+        found["bladder-or-bowel-involved"] = Told(values=("suspected",), sources=tuple(s for m in grown for s in m.sources))
     if staging.oligometastatic.value is not None:
-        found["oligometastatic"] = Told(values=("few",) if staging.oligometastatic.value else ("no",))
+        few, sources = staging.oligometastatic, tuple(dict.fromkeys(s for m in definite for s in m.sources))
+        found["oligometastatic"] = Told(values=("few" if few.value else "no",), sources=sources, how=f"counted as {few.definition}")
     return found
 
 
@@ -159,14 +170,35 @@ def _figo_2009_and_nodes(staging: Staging) -> Told | None:
 
 
 def histology(record: Record, staging: Staging, book: CodeBook) -> Told | None:
-    """The class of the primary's histology: of the code that staging read, else of the condition's own code."""
+    """The class of the primary's histology: of the code that staging read, else of the condition's own code.
+
+    A report of that day or later that names another class leaves it open between them.
+    """
     code, source = staging.primary.histology, staging.primary.condition
     concepts = [Concept((Coding(system, code),)) for name in ("icdo3", "sct") for system in book.systems[name]] if code else []
     finding = next((f for f in record.findings if f.source == source), None)
     if finding:
         concepts += [c for c in (finding.histology, finding.concept) if c]
-    for concept in concepts:
-        for class_ in book.histology:
-            if book.means(concept, class_.codes):
-                return Told(values=(class_.value,), sources=(source,) if source else (), how=code)
-    return None
+    named = next((value for concept in concepts if (value := _class(concept, book))), None)
+    since = (finding.when or finding.recorded or "") if finding else ""
+    reports = [(_class(f.value.concept, book), f.source) for f in _reports(record, source, book) if (f.when or "9999") >= since]
+    against = [(value, report) for value, report in reports if value not in (None, named)]
+    if named is None or not against:
+        return Told(values=(named,), sources=(source,) if source else (), how=code) if named else None
+    sources = ((source,) if source else ()) + tuple(report for _, report in against)
+    return Told(values=tuple(dict.fromkeys((named, *(value for value, _ in against if value)))), sources=sources)
+
+
+def _class(concept: Concept | None, book: CodeBook) -> str | None:
+    return next((class_.value for class_ in book.histology if book.means(concept, class_.codes)), None)
+
+
+def _reports(record: Record, source: str | None, book: CodeBook) -> list[Finding]:
+    """Reports of a histology, without those of another tumour or of another organ."""
+    return [
+        f
+        for f in usable(record)
+        if book.means(f.concept, REPORTED)
+        and not ({r for r in f.focus if r.startswith("Condition/")} - {source})
+        and (not f.sites or any(book.means(site, book.sites["pelvis"]) for site in f.sites))
+    ]

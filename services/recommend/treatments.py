@@ -20,6 +20,7 @@ from services.recommend.eligibility import Fact, Measured, Told
 from services.recommend.exposures import Exposure, exposed, unnamed
 from services.recommend.irradiated import Course, courses
 from services.recommend.policy import Policy
+from shared.oncology.recommendation import Ongoing
 from shared.oncology.record import Record
 from shared.oncology.stage import Staging
 
@@ -33,11 +34,21 @@ class Line(msgspec.Struct):
     drugs: dict[str, Drug]
     days: list[date]
     sources: list[str]
+    last: dict[str, date] = {}
+    given: list[date] = []
+
+    @property
+    def now(self) -> tuple[str, ...]:
+        """Its drugs; of two that replace each other the one given last."""
+        return tuple(name for name in self.drugs if not any(self._replaced(name, other) for other in self.drugs))
+
+    def _replaced(self, name: str, by: str) -> bool:
+        return self.last[by] > self.last[name] and swaps(self.drugs[name], self.drugs[by])
 
     def cycles(self, apart: float) -> int:
-        """Days of treatment that begin a new cycle: so many days after the beginning of the last one."""
+        """Days of treatment that begin a new cycle: so many days after the beginning of the last one. What was only ordered is none."""
         starts: list[date] = []
-        for when in sorted(set(self.days)):
+        for when in sorted(set(self.given)):
             if not starts or (when - starts[-1]).days >= apart:
                 starts.append(when)
         return len(starts)
@@ -46,7 +57,9 @@ class Line(msgspec.Struct):
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """What was given; `line` is the number of the next or current line, None where a relapsed patient's record holds no treatment.
 
-    `unsure`: drugs that nobody can name or date, each of which may have made a further line.
+    `paused`: since when nothing was given, where nobody recorded that the disease went on; whether a line is over is then open.
+    `settled`: the ongoing line began too long ago for a further drug to be part of it. `unsure`: drugs that nobody can name or date, each
+    of which may have made a further line.
     """
 
     line: int | None
@@ -56,26 +69,39 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     courses: tuple[Course, ...]
     sources: tuple[str, ...]
     ongoing: Line | None = None
+    paused: str | None = None
+    settled: bool = False
     unsure: tuple[str, ...] = ()
     platinum_free: Measured | None = None
+
+    def told(self) -> Ongoing | None:
+        """The ongoing line as it goes out."""
+        line = self.ongoing
+        if line is None:
+            return None
+        since, last, sources = line.days[0].isoformat(), line.days[-1].isoformat(), tuple(dict.fromkeys(line.sources))
+        return Ongoing(drugs=line.now, cycles=self.cycles, since=since, last=last, settled=self.settled, sources=sources)
 
     def facts(self) -> dict[str, Fact]:
         """What was given before the current line, as facts; what nobody recorded stays silent."""
         found: dict[str, Fact] = {}
         now = set(self.ongoing.sources) if self.ongoing else set()
         for name in ("platinum", "taxane", "pd-1", "anti-vegf"):
-            of = tuple(sorted({e.source for e in self.exposures if name in e.drug.classes and e.source not in now}))
+            of = [e for e in self.exposures if name in e.drug.classes and e.source not in now]
             if of:
-                found[f"prior-{name}"] = Told(values=("given",), sources=of)
+                last = max((e.finding.until or e.finding.when or "" for e in of if e.when), default="")
+                found[f"prior-{name}"] = Told(values=("given",), sources=tuple(sorted({e.source for e in of})), when=last or None)
         pelvic = [c for c in self.courses if c.pelvic] or [c for c in self.courses if c.pelvic is None]
         if pelvic:
             values = ("given",) if pelvic[0].pelvic else ("given", "no")
-            found["prior-pelvic-radiotherapy"] = Told(values=values, sources=tuple(c.source for c in pelvic))
+            last = max((c.finding.until or c.finding.when or "" for c in pelvic if c.start), default="")
+            found["prior-pelvic-radiotherapy"] = Told(values=values, sources=tuple(c.source for c in pelvic), when=last or None)
         if self.platinum_free:
             found["platinum-free-days"] = self.platinum_free
         if self.line is not None:
-            high = inf if self.unsure else self.line
-            found["line"] = Measured(low=self.line, high=high, unit="{line}", sources=self.sources + self.unsure)
+            low, high = self.line - bool(self.paused), inf if self.unsure else self.line
+            how = f"ongoing since {self.ongoing.days[0]} ({' and '.join(self.ongoing.now)})" if self.ongoing else None
+            found["line"] = Measured(low=low, high=high, unit="{line}", sources=self.sources + self.unsure, how=how)
         if self.cycles:
             found["cycles"] = Measured(low=self.cycles, high=self.cycles, unit="{cycle}", sources=self.sources)
         return found
@@ -90,11 +116,13 @@ def history(record: Record, staging: Staging, book: CodeBook, policy: Policy) ->
     lines = _lines(counted, policy)
     current = lines[-1] if lines else None
     number: int | None = max(len(lines), 1)
-    if current and _ended(current, record, staging, book, policy):
+    worse = current is not None and any(d > current.days[0] for d in progressions(record, staging, book))
+    silent = current is not None and _silent(current, record, policy)
+    if worse or silent:
         number = len(lines) + 1
     if staging.disease_state != "initial" and not exposures and not irradiations and not _operated(record, book):
         number = None
-    ongoing = current if current and number == len(lines) else None
+    ongoing, today = current if current and number == len(lines) else None, day(record.today)
     return History(
         line=number,
         cycles=ongoing.cycles(policy.number("cycle-apart")) if ongoing else 0,
@@ -103,6 +131,8 @@ def history(record: Record, staging: Staging, book: CodeBook, policy: Policy) ->
         courses=tuple(irradiations),
         sources=tuple(dict.fromkeys(source for line in lines for source in line.sources)),
         ongoing=ongoing,
+        paused=current.days[-1].isoformat() if current and number and silent and not worse else None,
+        settled=bool(ongoing and today and (today - ongoing.days[0]).days > policy.number("line-entry")),
         unsure=_unsure(record, staging, exposures, since, book),
         platinum_free=_platinum_free(exposures, record, staging, book),
     )
@@ -187,9 +217,11 @@ def _lines(exposures: list[Exposure], policy: Policy) -> list[Line]:
         if e.when is None:
             continue
         if not lines or _begins(lines[-1], e, e.when, policy):
-            lines.append(Line({}, [], []))
+            lines.append(Line({}, [], [], {}, []))
         lines[-1].drugs[e.drug.id] = e.drug
+        lines[-1].last[e.drug.id] = e.when
         lines[-1].days.append(e.when)
+        lines[-1].given += [e.when] if e.finding.kind != "medication-request" else []
         lines[-1].sources.append(e.source)
     return lines
 
@@ -197,12 +229,16 @@ def _lines(exposures: list[Exposure], policy: Policy) -> list[Line]:
 def _begins(line: Line, e: Exposure, when: date, policy: Policy) -> bool:
     if (when - line.days[-1]).days > policy.number("line-pause"):
         return True
-    swaps = any(name in e.drug.classes and name in drug.classes for drug in line.drugs.values() for name in SWAPS)
-    return e.drug.id not in line.drugs and not swaps and (when - line.days[0]).days > policy.number("line-entry")
+    swap = any(swaps(e.drug, drug) for drug in line.drugs.values())
+    return e.drug.id not in line.drugs and not swap and (when - line.days[0]).days > policy.number("line-entry")
 
 
-def _ended(line: Line, record: Record, staging: Staging, book: CodeBook, policy: Policy) -> bool:
-    if any(d > line.days[0] for d in progressions(record, staging, book)):
-        return True
+def swaps(one: Drug, other: Drug) -> bool:
+    """Whether a change from one to the other goes on with the line."""
+    return any(name in one.classes and name in other.classes for name in SWAPS)
+
+
+def _silent(line: Line, record: Record, policy: Policy) -> bool:
+    """Whether nothing was given for so long that the line may be over."""
     today = day(record.today)
     return today is not None and (today - line.days[-1]).days > policy.number("line-pause")

@@ -33,7 +33,12 @@ def unread(record: Record, staging: Staging, book: CodeBook) -> tuple[Note, ...]
 def _histology(record: Record, staging: Staging, book: CodeBook) -> list[Note]:
     """A histology that names none of the classes that regimens ask for, or one that is not known here."""
     code, source = staging.primary.histology, staging.primary.condition
-    if code is None or histology(record, staging, book):
+    told = histology(record, staging, book)
+    if told and len(told.values) > 1:
+        text = f"The histologies on record disagree: {' and '.join(told.values)}; neither is taken for the other."
+        text += " Ask the pathologist which holds. (extent-conflict)"
+        return [Note(text=text, sources=told.sources)]
+    if code is None or told:
         return []
     text = f"The histology {code} names no class here; no regimen that asks for one is settled by it. Ask the pathologist for the type."
     return [Note(text=text, sources=(source,) if source else ())]

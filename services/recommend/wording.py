@@ -32,6 +32,8 @@ def condition(question: Predicate, policy: Policy) -> str:
     """The question to one fact, as it is asked of a record: `creatinine-clearance < 60 mL/min`."""
     if question.one_of is not None:
         return f"{question.fact}: {_or(question.one_of)}"
+    if question.recorded is not None:
+        return f"{question.fact} {'on record' if question.recorded else 'not on record'}"
     if question.is_ is not None:
         return question.fact if question.is_ else f"no {question.fact}"
     sign, limit = next((_SIGNS[name], limit) for name in _SIGNS if (limit := getattr(question, name)) is not None)
@@ -48,6 +50,8 @@ def asked(rule: Rule, policy: Policy) -> str:
         words += f"; unless {condition(rule.unless, policy)}"
     if isinstance(rule, Contraindication) and rule.ask_unless:
         words += f"; silence not asked about where {condition(rule.ask_unless, policy)}"
+    if isinstance(rule, Contraindication) and rule.reduces_dose:
+        words += "; no amount is reckoned where it holds"
     return words
 
 

@@ -24,17 +24,33 @@ class Irradiated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fractions: int | None = None
 
 
+class Ongoing(msgspec.Struct, frozen=True, kw_only=True):
+    """The line of systemic treatment that is being given: its drugs (of two that replaced each other the later), cycles and days.
+
+    `settled`: it began so long ago, by the policy, that a further drug would be another line.
+    """
+
+    drugs: tuple[str, ...]
+    cycles: int
+    since: str
+    last: str
+    settled: bool
+    sources: tuple[str, ...] = ()
+
+
 class Situation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The setting, the FIGO 2018 label and the line of systemic treatment for advanced disease (1 is the first).
 
     What follows stands there only where the record tells it. `recurrence`: the farthest that disease is on record to have come back.
     `after`: what was given before the current line, beside radiotherapy too. `platinum_free_days`: from the last dose of a platinum
-    compound to the next recorded progression, or else to the day of the record. `sources`: what all of this rests on.
+    compound to the next recorded progression, or else to the day of the record. `ongoing`: that line is being given already. `sources`:
+    what all of this rests on.
     """
 
     setting: str | None
     stage: str | None
     line: int | None
+    ongoing: Ongoing | None = None
     recurrence: Literal["local", "regional", "distant"] | None = None
     after: tuple[Literal["platinum", "pd-1"], ...] = ()
     platinum_free_days: int | None = None

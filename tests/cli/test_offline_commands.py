@@ -115,7 +115,7 @@ def test_as_of_hides_what_was_published_or_approved_later() -> None:
 def test_out_of_scope_has_no_candidates_and_a_transaction_without_careplan() -> None:
     given = synthetic.raw("carcinoma-in-situ")
     assert json.loads(figaro("recommend", "-", given=given).stdout)["candidates"] == []
-    assert json.loads(figaro("careplan", "-", given=given).stdout)["entry"] == []
+    assert json.loads(figaro("careplan", "-", given=given).stdout) == {"resourceType": "Bundle", "type": "transaction"}
 
 
 def test_text_is_for_people() -> None:
@@ -138,14 +138,15 @@ def test_knowledge_check_finds_no_refusal_and_show_reads_like_a_page() -> None:
     assert b"Traceback" not in unknown.stderr
 
 
-def test_a_table_to_sign_is_one_page_of_html_and_a_regimen_has_none() -> None:
+def test_a_table_and_a_regimen_are_pages_of_html_to_sign_and_a_policy_has_none() -> None:
     page = figaro("knowledge", "show", "staging", "--html")
     assert page.returncode == 0
     assert page.stdout.startswith(b"<!doctype html>")
     assert page.stdout.count(b"Signatures: ") == 7
-    refused = figaro("knowledge", "show", "cisplatin-paclitaxel", "--html")
+    assert b"<h1>Cisplatin and paclitaxel</h1>" in figaro("knowledge", "show", "cisplatin-paclitaxel", "--html").stdout
+    refused = figaro("knowledge", "show", "default", "--html")
     assert refused.returncode == 2
-    assert b"Only rule files of staging have a page to print: staging, figo-2018" in refused.stderr
+    assert b"default has no page to print" in refused.stderr
 
 
 @pytest.mark.parametrize("command", [(), ("stage",), ("recommend",), ("careplan",), ("run",), ("serve",), ("demo",), ("knowledge",)])

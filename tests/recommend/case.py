@@ -18,6 +18,7 @@ from shared.oncology.stage import EditionStage, Knowledge, Metastasis, Missing, 
 SYSTEMS = {
     "loinc": "http://loinc.org",
     "sct": "http://snomed.info/sct",
+    "icdo3": "http://terminology.hl7.org/CodeSystem/icd-o-3",
     "icd10": "http://hl7.org/fhir/sid/icd-10-cm",
     "ncit": "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl",
     "rxnorm": "http://www.nlm.nih.gov/research/umls/rxnorm",
@@ -88,7 +89,8 @@ class Staged(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the answer must hold; what is not named is not asked. A verdict speaks of one regimen.
 
-    `says`: words in the reason, block or caution of that name. `asks`: words in what is missing. `basis`: by drug, what the dose rests on.
+    `says`: words in the reason, block or caution of that name; `not_says`: words that are not. `rests_on`: its sources. `asks`: words in
+    what is missing. `basis`: by drug, what the dose rests on. `remark`: words in a note of the candidate. `first`: it has rank 1.
     `nobody`: no candidate at all is listed.
     """
 
@@ -105,6 +107,10 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     not_missing: tuple[str, ...] = ()
     amounts: dict[str, float | None] = {}
     above: str | None = None
+    first: bool = False
+    remark: str | None = None
+    not_says: dict[str, str] = {}
+    rests_on: dict[str, tuple[str, ...]] = {}
     situation: dict[str, Any] = {}
     says: dict[str, str] = {}
     asks: tuple[str, ...] = ()

@@ -166,6 +166,15 @@ def test_the_final_survival_of_keynote_826_is_cited() -> None:
     )
 
 
+def test_a_subgroup_is_never_shown_without_the_other() -> None:
+    """BEATcc by PD-L1: below 1 and at least 1, whether her own score is known or not."""
+    for given in (answer(), answer(silent=("cps",))):
+        shown = one(given, "atezolizumab-cisplatin-paclitaxel-bevacizumab").evidence
+        ratios = {figure.population: (figure.hazard_ratio, figure.ci) for figure in shown}
+        assert ratios["PD-L1 CPS below 1"] == (0.43, (0.24, 0.77))
+        assert ratios["PD-L1 CPS at least 1"] == (0.73, (0.51, 1.06))
+
+
 def test_a_day_in_the_past_hides_what_came_later() -> None:
     """In January 2022 the option is there, on its first report; the final survival of 2023 and the European approval are not."""
     then = answer(Line(observation="loinc 89247-1", value=1, on="2022-01-10"), as_of="2022-01-15")
@@ -243,7 +252,7 @@ def test_an_unknown_region_is_refused() -> None:
 def test_the_line_is_told_in_words() -> None:
     """The reason for a first line says which line this is."""
     reason = next(r for r in one(answer(), "cisplatin-paclitaxel").reasons if r.criterion == "first-line")
-    assert reason.says.endswith("does not count. This is line 1.")
+    assert reason.says.endswith("does not count. None on record, and so this is line 1.")
 
 
 def test_an_empty_record_settles_nothing_but_support() -> None:

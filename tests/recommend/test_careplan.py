@@ -38,7 +38,7 @@ def write(case: str, **more: Any) -> Json:
 
 
 def of(bundle: Json, kind: str) -> list[Json]:
-    return [entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == kind]
+    return [entry["resource"] for entry in bundle.get("entry", ()) if entry["resource"]["resourceType"] == kind]
 
 
 EVERY = [case.case for case in synthetic.CASES]
@@ -62,13 +62,13 @@ def test_what_is_outside_the_scope_writes_nothing() -> None:
     staged = answer("carcinoma-in-situ").staging.primary
 
     assert not staged.applies
-    assert write("carcinoma-in-situ")["entry"] == []
+    assert write("carcinoma-in-situ") == {"resourceType": "Bundle", "type": "transaction"}
 
 
 def test_the_plan_leads_to_exactly_one_of_the_regimens_each_with_its_citations() -> None:
     bundle = write("ivb-cps-10")
     [plan], [group] = of(bundle, "CarePlan"), of(bundle, "RequestGroup")
-    by_url = {entry["fullUrl"]: entry["resource"] for entry in bundle["entry"]}
+    by_url = {entry["fullUrl"]: entry["resource"] for entry in bundle.get("entry", ())}
     assert by_url[plan["activity"][0]["reference"]["reference"]] is group
     [root] = group["action"]
     assert root["selectionBehavior"] == "exactly-one"
@@ -84,7 +84,7 @@ def test_the_plan_leads_to_exactly_one_of_the_regimens_each_with_its_citations()
 def test_every_machine_written_clinical_resource_says_so_and_names_the_decision() -> None:
     bundle = write("ivb-cps-10")
     wanted = decision(answer("ivb-cps-10"))
-    for entry in bundle["entry"]:
+    for entry in bundle.get("entry", ()):
         resource = entry["resource"]
         if resource["resourceType"] not in ("Device", "Provenance"):
             assert "AIAST" in [label["code"] for label in resource["meta"]["security"]]
@@ -93,13 +93,13 @@ def test_every_machine_written_clinical_resource_says_so_and_names_the_decision(
 
 def test_provenance_names_everything_written_and_the_versions_of_what_was_read() -> None:
     def version(bundle: Json) -> None:
-        for entry in bundle["entry"]:
+        for entry in bundle.get("entry", ()):
             entry["resource"].setdefault("meta", {})["versionId"] = "7"
 
     given = answer("ivb-cps-10", version)
     bundle = transaction(given, drugs(library()), at=AT, software="0.1.0")
     [provenance] = of(bundle, "Provenance")
-    written = {e["fullUrl"] for e in bundle["entry"] if e["resource"]["resourceType"] not in ("Device", "Provenance")}
+    written = {e["fullUrl"] for e in bundle.get("entry", ()) if e["resource"]["resourceType"] not in ("Device", "Provenance")}
     assert {target["reference"] for target in provenance["target"]} == written
     assert all(entity["what"]["reference"].endswith("/_history/7") for entity in provenance["entity"])
 
@@ -108,7 +108,7 @@ def test_a_blocked_regimen_stays_listed_last_with_a_detected_issue_on_its_reques
     bundle = write("ivb-renal-impairment")
     issues = [i for i in of(bundle, "DetectedIssue") if i["code"]["text"] == "contraindication"]
     assert issues
-    requests = {e["fullUrl"] for e in bundle["entry"] if e["resource"]["resourceType"] in ("MedicationRequest", "ServiceRequest")}
+    requests = {e["fullUrl"] for e in bundle.get("entry", ()) if e["resource"]["resourceType"] in ("MedicationRequest", "ServiceRequest")}
     for issue in issues:
         assert issue["severity"] == "high"
         assert {i["reference"] for i in issue["implicated"]} <= requests
@@ -118,11 +118,23 @@ def test_a_blocked_regimen_stays_listed_last_with_a_detected_issue_on_its_reques
     assert blocked == list(range(len(actions) - len(blocked), len(actions)))
 
 
+def test_an_old_value_is_told_by_its_date_so_that_a_later_day_alone_decides_nothing() -> None:
+    def later(day: str) -> Any:
+        def change(bundle: Json) -> None:
+            for entry in bundle["entry"]:
+                if entry["resource"].get("id", "").endswith("-leucocytes"):
+                    entry["resource"]["effectiveDateTime"] = day
+
+        return change
+
+    assert decision(answer("ivb-cps-10", later("2026-09-01"))) == decision(answer("ivb-cps-10", later("2026-09-20")))
+
+
 def test_a_recorded_stage_that_disagrees_is_shown_as_an_issue_and_not_touched() -> None:
     bundle = write("recorded-iib-derived-iiic1")
     [issue] = [i for i in of(bundle, "DetectedIssue") if i["code"]["text"] == "stage conflict"]
     assert "IIB" in issue["detail"]
-    assert all(entry["request"]["method"] != "PUT" or "Provenance" in entry["request"]["url"] for entry in bundle["entry"])
+    assert all(entry["request"]["method"] != "PUT" or "Provenance" in entry["request"]["url"] for entry in bundle.get("entry", ()))
 
 
 def test_what_is_derived_is_written_beside_the_plan_and_is_what_staging_answers_over_http() -> None:
@@ -147,7 +159,7 @@ def test_the_same_record_and_knowledge_give_the_same_bytes() -> None:
 def test_a_new_version_of_a_cited_finding_is_a_new_decision_and_of_an_uncited_one_is_not() -> None:
     def touch(name: str) -> Any:
         def change(bundle: Json) -> None:
-            for entry in bundle["entry"]:
+            for entry in bundle.get("entry", ()):
                 if entry["resource"].get("id", "").endswith(name):
                     entry["resource"]["meta"] = {"versionId": "2"}
 
@@ -187,7 +199,7 @@ def test_earlier_plans_are_replaced_and_revoked_only_at_the_version_looked_at() 
     bundle = write("ivb-cps-10", replaces=(Replaced("CarePlan/1", old, "1"), Replaced("CarePlan/2")))
     [plan] = [r for r in of(bundle, "CarePlan") if "replaces" in r]
     assert [r["reference"] for r in plan["replaces"]] == ["CarePlan/1", "CarePlan/2"]
-    puts = [e for e in bundle["entry"] if e["request"]["method"] == "PUT" and e["resource"]["resourceType"] == "CarePlan"]
+    puts = [e for e in bundle.get("entry", ()) if e["request"]["method"] == "PUT" and e["resource"]["resourceType"] == "CarePlan"]
     assert [(e["request"]["url"], e["request"]["ifMatch"], e["resource"]["status"]) for e in puts] == [("CarePlan/1", 'W/"1"', "revoked")]
 
 

@@ -106,10 +106,15 @@ def _compare(expect: Expected, answer: Recommendation, regimen: str | None) -> N
     assert {drug: amounts[drug] for drug in expect.amounts} == expect.amounts
     rules = {rule.criterion: rule.says for rule in (*found.reasons, *found.cautions, *found.blocks)}
     assert {name: rules[name] for name, words in expect.says.items() if words not in rules[name]} == {}
+    assert {name: rules[name] for name, words in expect.not_says.items() if words in rules[name]} == {}
+    sources = {rule.criterion: rule.sources for rule in (*found.reasons, *found.cautions, *found.blocks)}
+    assert {name: sources[name] for name in expect.rests_on} == expect.rests_on
+    assert expect.remark is None or any(expect.remark in note for note in found.notes), found.notes
     asked = " | ".join(gap.ask for gap in found.missing)
     assert [words for words in expect.asks if words not in asked] == [], asked
     basis = {dose.drug: dose.basis for dose in found.doses}
     assert {drug: {name: basis[drug].get(name) for name in part} for drug, part in expect.basis.items()} == expect.basis
+    assert found.rank == 1 or not expect.first, [(c.rank, c.regimen) for c in answer.candidates]
     if expect.above:
         assert found.rank < ranked[expect.above].rank
 
