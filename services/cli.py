@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from services.knowledge_commands import knowledge
+from services.check_command import check
+from services.import_command import bulk_import
+from services.keys_commands import keys
+from services.knowledge_commands import Policies, knowledge
 from shared.fhir.outcome import FigaroError, Refused, Unreadable, to_bytes
 
 if TYPE_CHECKING:
@@ -29,11 +32,17 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(knowledge, name="knowledge")
+app.command("check", epilog="Example: figaro check http://127.0.0.1:8080/fhir")(check)
+app.command("import", epilog="Example: figaro import https://ehr.example/fhir --group cervix --to export --open-cases")(bulk_import)
+app.add_typer(keys, name="keys")
 
 UNREADABLE = 2
 INTERNAL = 70  # EX_SOFTWARE of sysexits
 File = Annotated[str, typer.Argument(metavar="FILE|-", help="A FHIR Bundle, or NDJSON with one Bundle a line; - is standard input.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="Answer as of this day (YYYY-MM-DD); no clock is read.")]
+Policy = Annotated[
+    str, typer.Option("--policy", metavar="NAME", envvar="FIGARO_POLICY", help="The policy that orders candidates and sets thresholds.")
+]
 JsonErrors = Annotated[bool, typer.Option("--json-errors", help="Errors as FHIR OperationOutcome.")]
 
 
@@ -98,17 +107,21 @@ def recommend(
     file: File,
     as_of: AsOf = None,
     region: Annotated[str | None, typer.Option(metavar="FDA|EMA|NMPA", help="Make this agency's approval a criterion.")] = None,
+    policy: Policy = "default",
+    policies: Policies = None,
     json_errors: JsonErrors = False,
 ) -> None:
     """FHIR in, recommendation out. Reaches no network."""
     from shared.oncology.record import encode
 
-    answering = _recommending(region)
+    answering = _recommending(region, policy, policies)
     _answer(file, as_of, lambda record: encode(answering(record)[1]), json_errors)
 
 
 @app.command(epilog="Example: figaro careplan patient.json > transaction.json")
-def careplan(file: File, as_of: AsOf = None, json_errors: JsonErrors = False) -> None:
+def careplan(
+    file: File, as_of: AsOf = None, policy: Policy = "default", policies: Policies = None, json_errors: JsonErrors = False
+) -> None:
     """FHIR in, the transaction Bundle that would be written. Reaches no network."""
     import msgspec
 
@@ -119,7 +132,7 @@ def careplan(file: File, as_of: AsOf = None, json_errors: JsonErrors = False) ->
     from shared import VERSION
     from shared.fhir.r4 import check
 
-    answering, codes = _recommending(None), drugs(library())
+    answering, codes = _recommending(None, policy, policies), drugs(library())
 
     def write(record: Record) -> bytes:
         staging, recommendation = answering(record)
@@ -131,7 +144,7 @@ def careplan(file: File, as_of: AsOf = None, json_errors: JsonErrors = False) ->
     _answer(file, as_of, write, json_errors)
 
 
-def _recommending(region: str | None) -> Callable[[Record], tuple[Any, Any]]:
+def _recommending(region: str | None, policy: str, policies: Path | None) -> Callable[[Record], tuple[Any, Any]]:
     from services.recommend.candidates import recommend as propose
     from services.recommend.library import library
     from services.staging.knowledge import rules
@@ -139,11 +152,12 @@ def _recommending(region: str | None) -> Callable[[Record], tuple[Any, Any]]:
 
     if region is not None and region not in ("FDA", "EMA", "NMPA"):
         raise Refused(f"There is no region {region[:20]}: give FDA, EMA or NMPA.")
-    known, shelf, agency = rules(), library(), region
+    known, shelf, agency = rules(), library(policies), region
+    few = shelf.policy(policy).oligometastasis
 
     def answer(record: Record) -> tuple[Any, Any]:
-        staging = derive(record, known)
-        return staging, propose(record, staging, shelf, region=agency)  # type: ignore[arg-type]
+        staging = derive(record, known, few.id if few else None)
+        return staging, propose(record, staging, shelf, policy=policy, region=agency)  # type: ignore[arg-type]
 
     return answer
 
@@ -254,6 +268,40 @@ def run(
     sought = Sought((*icd_10, *(f"{SNOMED}|{disorder.code}" for disorder in primary.snomed)), tuple(sites))
     stuck = asyncio.run(run_against(base_url, tuple(patient or ()), sought, as_of=_day(as_of)))
     if stuck:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: figaro subscribe https://ehr.example/fhir")
+def subscribe(
+    base_url: Annotated[str, typer.Argument(metavar="BASE_URL", help="A FHIR server of the settings.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Delete our Subscriptions there.")] = False,
+    topic: Annotated[list[str] | None, typer.Option("--topic", metavar="URL", help="Only this topic; may be given often.")] = None,
+    push: Annotated[
+        bool, typer.Option("--push", help="Print the address for an engine that pushes by itself; reaches no network.")
+    ] = False,
+    json_errors: JsonErrors = False,
+) -> None:
+    """Has a FHIR server notify ingest: creates, verifies and renews Subscriptions. Repeat it whenever you like."""
+    import asyncio
+
+    from rich.console import Console
+
+    from services import subscribing
+    from services.ingest.settings import IngestSettings
+    from shared.service.log import configure
+    from shared.service.settings import load
+
+    configure("ERROR")
+    settings = load(IngestSettings)
+    if push:
+        sys.stdout.write(subscribing.address(base_url, settings) + "\n")
+        return
+    stands = asyncio.run(subscribing.subscribe(base_url, settings, remove=remove, topics=topic or ()))
+    Console(width=None if sys.stdout.isatty() else 150).print(subscribing.table(stands))
+    for one in stands:
+        if not one.works:
+            sys.stderr.write(f"figaro: {one.reference} is {one.status}. {one.error}\n")
+    if not all(one.works for one in stands):
         raise typer.Exit(1)
 
 

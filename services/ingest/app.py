@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
+from prometheus_client import Counter
 
-from services.ingest import cases
-from services.ingest.meter import CaseMeter
+from services.ingest import cases, jwks
+from services.ingest.doors import subscription
+from services.ingest.meter import CaseMeter, WatchMeter
 from services.ingest.running import ingest_in, start
 from services.ingest.settings import IngestSettings
 from shared.service.app import create_app
@@ -26,6 +28,11 @@ def create(settings: IngestSettings) -> FastAPI:
     async def ready() -> dict[str, object]:
         return await ingest_in(app).check()
 
-    app = create_app("Figaro ingest", routers=[cases.router], lifespan=lifespan, ready=ready)
-    app.state.registry.register(CaseMeter(lambda: ingest_in(app).ledger))
+    app = create_app("Figaro ingest", routers=[cases.router, jwks.router, subscription.router], lifespan=lifespan, ready=ready)
+    app.state.settings = settings
+    app.state.notices = Counter(
+        "figaro_notices", "Resources that notifications told of", ["issuer", "outcome"], registry=app.state.registry
+    )
+    app.state.registry.register(CaseMeter(lambda: ingest_in(app)))
+    app.state.registry.register(WatchMeter(lambda: ingest_in(app)))
     return app

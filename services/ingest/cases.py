@@ -12,11 +12,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
+from services.ingest.access import permitted
 from services.ingest.pull import patient_reference
 from services.ingest.running import Ingest, ingest_of
 from services.ingest.tables import DONE, Answer, Case, InHand, State, expanded
 
-router = APIRouter(prefix="/cases", tags=["cases"])
+router = APIRouter(prefix="/cases", tags=["cases"], dependencies=[Depends(permitted)])
 _LOOK_AGAIN = 0.25  # seconds; the ledger is asked, because another process may be doing the work
 
 

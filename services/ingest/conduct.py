@@ -7,11 +7,13 @@ It is given case ids and nothing of a patient.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
@@ -25,6 +27,7 @@ from services.ingest.tables import Case
 from shared.fhir.outcome import FigaroError, Stuck, Unavailable, to_bytes
 
 QUEUE: Final = "cases"
+SWEEPS: Final = "sweeps"
 STEPS: Final = ("pull", "stage", "recommend", "publish")
 # Cases under way when a release is replaced go on in the next one: change this only when the steps of a case change.
 STEPS_EDITION: Final = "1"
@@ -33,11 +36,28 @@ _LOST: Final = ["ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 log = structlog.get_logger("figaro.ingest")
 
 
+class Rounds(Protocol):
+    """What is done again and again, beside the cases."""
+
+    @property
+    def drain(self) -> Callable[[], Awaitable[None]]:
+        """Has what was marked become cases."""
+
+    async def pending(self) -> list[str]:
+        """The FHIR servers to be swept now."""
+
+    async def sweep(self, base: str) -> None:
+        """Asks one server what has changed."""
+
+
 class Conductor:
     """Runs cases, alone or with other processes that share its database. Start it in the event loop that its clients live in."""
 
-    def __init__(self, ledger: Ledger, steps: Steps, settings: IngestSettings) -> None:
+    def __init__(self, ledger: Ledger, steps: Steps, rounds: Rounds, settings: IngestSettings, issuer: Callable[[str], str]) -> None:
+        """`issuer` names the tenant of a base, for the log."""
         self._ledger = ledger
+        self._rounds = rounds
+        self._issuer = issuer
         self._steps = steps
         self._settings = settings
         self._running: set[asyncio.Task[Any]] = set()
@@ -61,11 +81,16 @@ class Conductor:
         async def carry(case_id: str, attempt: int) -> str:
             return await self._conduct(case_id, attempt)
 
+        @DBOS.workflow(name="drain")
+        async def drain(_scheduled: datetime, _context: Any) -> None:
+            await self._drain()
+
         @DBOS.workflow(name="sweep")
-        async def sweep(_scheduled: datetime, _context: Any) -> None:
-            await self._sweep()
+        async def sweep(base: str) -> None:
+            await DBOS.run_step_async({"name": "sweep"}, self._sweep, base)
 
         self._carry = carry
+        self._ask = sweep
         DBOS.launch()
         await DBOS.register_queue_async(
             QUEUE,
@@ -75,8 +100,9 @@ class Conductor:
             polling_interval_sec=settings.poll_seconds,
             on_conflict="always_update",
         )
-        every = f"*/{settings.sweep_seconds} * * * * *"
-        await DBOS.apply_schedules_async([{"schedule_name": "sweep", "workflow_fn": sweep, "schedule": every}])
+        await DBOS.register_queue_async(SWEEPS, worker_concurrency=2, polling_interval_sec=1.0, on_conflict="always_update")
+        every = f"*/{settings.drain_seconds} * * * * *"
+        await DBOS.apply_schedules_async([{"schedule_name": "drain", "workflow_fn": drain, "schedule": every}])
 
     async def close(self) -> None:
         """Stops as a crash would, without its noise: what is under way goes on at the next start."""
@@ -113,7 +139,7 @@ class Conductor:
         assert task is not None
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        with structlog.contextvars.bound_contextvars(case=case_id, request_id=case_id):
+        with structlog.contextvars.bound_contextvars(case=case_id, request_id=case_id, issuer=await self._tenant(case_id)):
             for name in STEPS:
                 outcome, again = await self._run(name, case_id)
                 if outcome is not None:
@@ -123,6 +149,12 @@ class Conductor:
                     return "stuck"
                 log.info("case_step", step=name)
         return "answered"
+
+    async def _tenant(self, case_id: str) -> str:
+        try:
+            return self._issuer((await asyncio.to_thread(self._ledger.case, case_id)).base)
+        except FigaroError:
+            return "unknown"  # the ledger is away, or the case forgotten: its steps will say so
 
     async def _run(self, name: str, case_id: str) -> tuple[str | None, bool]:
         """Does one of `Steps`, again while a neighbour is unavailable: the OperationOutcome where it failed, and whether time may help."""
@@ -164,16 +196,22 @@ class Conductor:
     async def _give_up(self, case_id: str, outcome: str, retry_at: str | None) -> None:
         await asyncio.to_thread(self._ledger.stuck, case_id, outcome.encode(), retry_at=retry_at)
 
-    async def _sweep(self) -> None:
-        """Opens a case for each patient who is due, queues what a crash left unqueued, and names the cases whose workflow is lost."""
+    async def _drain(self) -> None:
+        """Has due patients become cases and servers swept, queues what a crash left unqueued, and names cases whose workflow is lost."""
         for case_id in await DBOS.run_step_async({"name": "due"}, self._open_due):
             await self._enqueue(await asyncio.to_thread(self._ledger.case, case_id))
+        for base in await DBOS.run_step_async({"name": "pending"}, self._rounds.pending):
+            with SetEnqueueOptions(deduplication_id=base), contextlib.suppress(dbos_errors.DBOSQueueDeduplicatedError):
+                await DBOS.enqueue_workflow_async(SWEEPS, self._ask, base)  # one sweep of a server at a time
         await DBOS.run_step_async({"name": "tidy"}, self._tidy)
 
     async def _open_due(self) -> list[str]:
-        before = now(-timedelta(seconds=self._settings.debounce_seconds))
-        await asyncio.to_thread(self._ledger.open_due, before)
+        await self._rounds.drain()
         return [case.id for case in await asyncio.to_thread(self._ledger.unqueued)]
+
+    async def _sweep(self, base: str) -> None:
+        with structlog.contextvars.bound_contextvars(issuer=self._issuer(base)):
+            await self._rounds.sweep(base)
 
     async def _tidy(self) -> None:
         given_up = to_bytes(Stuck("The case was given up: the service crashed each time it came to it."))

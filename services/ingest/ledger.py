@@ -7,41 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from types import TracebackType
+from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, func, select, update
 
 from services.ingest.instants import now, time_sortable_id
-from services.ingest.migrations import engine_for, migrate
+from services.ingest.store import Store
 from services.ingest.tables import DONE, STATES, Answer, Case, Due, InHand, State, compressed
-from shared.fhir.outcome import NotFound, Refused, Unavailable
+from shared.fhir.outcome import NotFound, Refused
 
 
-class Ledger:
+class Ledger(Store):
     """The tables and the few questions asked of them. Every method raises Unavailable while the database does not answer."""
-
-    def __init__(self, url: str) -> None:
-        self._engine = engine_for(url)
-        try:
-            migrate(self._engine)
-        except sa.exc.OperationalError as error:
-            raise _away() from error
-
-    def close(self) -> None:
-        self._engine.dispose()
 
     def open(self, base: str, patient: str, *, as_of: str | None = None) -> Case:
         """A new case."""
-        with self._session() as session:
+        with self.transaction() as session:
             case = _new_case(base, patient, as_of)
             session.add(case)
             return case
 
     def case(self, case_id: str) -> Case:
         """One case. Raises NotFound."""
-        with self._session() as session:
+        with self.transaction() as session:
             return _found(session, case_id)
 
     def cases(self, *, state: str | None = None, limit: int = 100, before: str | None = None) -> Sequence[Case]:
@@ -51,45 +39,51 @@ class Ledger:
             asked = asked.where(Case.state == state)
         if before is not None:
             asked = asked.where(Case.id < before)
-        with self._session() as session:
+        with self.transaction() as session:
             return session.exec(asked).all()
 
     def counts(self) -> dict[str, int]:
         """How many cases stand in each state."""
-        with self._session() as session:
+        with self.transaction() as session:
             found = dict(session.exec(select(Case.state, func.count()).group_by(Case.state)).all())
         return {state: found.get(state, 0) for state in STATES}
 
+    def counts_by_base(self) -> dict[tuple[str, str], int]:
+        """How many cases of each FHIR server stand in each state."""
+        with self.transaction() as session:
+            asked = select(Case.base, Case.state, func.count()).group_by(Case.base, Case.state)
+            return {(base, state): count for base, state, count in session.exec(asked)}
+
     def in_hand(self, case_id: str) -> InHand | None:
         """What an unanswered case has so far."""
-        with self._session() as session:
+        with self.transaction() as session:
             return session.get(InHand, case_id)
 
     def answer(self, answer_id: int) -> Answer | None:
         """An answer; None when it has been forgotten."""
-        with self._session() as session:
+        with self.transaction() as session:
             return session.get(Answer, answer_id)
 
     def pulled(self, in_hand: InHand) -> None:
         """The record is here."""
-        with self._session() as session:
+        with self.transaction() as session:
             session.merge(in_hand)
             _move(session, in_hand.case, "pulled")
 
     def staged(self, case_id: str, staging: bytes) -> None:
         """The stage is here."""
-        with self._session() as session:
+        with self.transaction() as session:
             session.exec(update(InHand).where(col(InHand.case) == case_id).values(staging=compressed(staging)))
             _move(session, case_id, "staged")
 
     def recommended(self, case_id: str, recommendation: bytes) -> None:
         """The candidates are here; they count once they are published."""
-        with self._session() as session:
+        with self.transaction() as session:
             session.exec(update(InHand).where(col(InHand.case) == case_id).values(recommendation=compressed(recommendation)))
 
     def answered(self, answer: Answer) -> None:
         """The case is done. An answer that says what the patient's last one said is not kept twice."""
-        with self._session() as session:
+        with self.transaction() as session:
             case = _found(session, answer.case)
             if case.state == "answered":
                 return
@@ -104,20 +98,20 @@ class Ledger:
 
     def stuck(self, case_id: str, outcome: bytes, *, retry_at: str | None = None) -> None:
         """The case cannot go on, and why."""
-        with self._session() as session:
+        with self.transaction() as session:
             case = _move(session, case_id, "stuck")
             case.outcome, case.retry_at = outcome.decode(), retry_at
 
     def lost(self, run: str, outcome: bytes) -> None:
         """That attempt will not come to an end: its case is stuck, unless it has gone on otherwise."""
-        with self._session() as session:
+        with self.transaction() as session:
             case = session.get(Case, run.rpartition(".")[0])
             if case is not None and case.run == run and case.state not in DONE:
                 _move(session, case.id, "stuck").outcome = outcome.decode()
 
     def reopen(self, case_id: str) -> Case:
         """A stuck case starts again from the record. Raises NotFound, and Refused where it is not stuck."""
-        with self._session() as session:
+        with self.transaction() as session:
             case = _found(session, case_id, lock=True)
             if case.state != "stuck":
                 raise Refused(f"The case is {case.state}; only a stuck case can be tried again.", status=409, code="conflict")
@@ -125,72 +119,79 @@ class Ledger:
 
     def queued(self, case_id: str) -> None:
         """The case is in the hands of the queue."""
-        with self._session() as session:
+        with self.transaction() as session:
             _found(session, case_id).queued = True
 
     def unqueued(self) -> Sequence[Case]:
         """Cases that were opened and not yet given to the queue."""
-        with self._session() as session:
+        with self.transaction() as session:
             return session.exec(select(Case).where(Case.state == "opened", col(Case.queued).is_(False)).order_by(Case.id)).all()
 
     def mark_due(self, base: str, patients: Iterable[str]) -> None:
         """These patients are due. One who is due already keeps the first mark, so that many notices make one case."""
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        rows = [{"base": base, "patient": patient, "marked": now()} for patient in patients]
+        rows = [{"base": base, "patient": patient, "marked": now(), "marks": 1} for patient in patients]
         if rows:
-            with self._session() as session:
-                session.exec(insert(Due).values(rows).on_conflict_do_nothing())
+            with self.transaction() as session:
+                mark(self, session, rows)
 
-    def open_due(self, marked_before: str, *, limit: int = 500) -> int:
-        """One case for each patient who has been due since then, and for each stuck case whose time has come; how many."""
-        with self._session() as session:
-            asked = select(Due).where(Due.marked <= marked_before).order_by(Due.marked).limit(limit)
-            due = session.exec(asked.with_for_update(skip_locked=True)).all()
-            for one in due:
-                session.add(_new_case(one.base, one.patient, None))
-                session.delete(one)
+    def due(self, marked_before: str, *, limit: int = 500) -> Sequence[Due]:
+        """Who has been due since then, those who wait longest first."""
+        with self.transaction() as session:
+            return session.exec(select(Due).where(Due.marked <= marked_before).order_by(Due.marked).limit(limit)).all()
+
+    def open_due(self, due: Iterable[Due]) -> int:
+        """One case for each who is still due; how many."""
+        with self.transaction() as session:
+            still = [one for one in due if session.exec(_unmark(one)).rowcount]
+            session.add_all([_new_case(one.base, one.patient, None) for one in still])
+            return len(still)
+
+    def dismiss_due(self, due: Due) -> None:
+        """No case for her, unless she was marked again since `due` was read."""
+        with self.transaction() as session:
+            session.exec(_unmark(due).where(col(Due.marks) == due.marks))
+
+    def reopen_waiting(self, *, limit: int = 500) -> int:
+        """The stuck cases whose time has come start again; how many."""
+        with self.transaction() as session:
             waiting = select(Case).where(Case.state == "stuck", col(Case.retry_at) <= now()).limit(limit)
             again = session.exec(waiting.with_for_update(skip_locked=True)).all()
             for case in again:
                 _reopen(session, case)
-            return len(due) + len(again)
+            return len(again)
+
+    def known(self, base: str, patients: Iterable[str]) -> set[str]:
+        """Those among the patients who have a CarePlan of ours, or a case that is not answered yet."""
+        asked = list(patients)
+        with self.transaction() as session:
+            planned = select(Answer.patient).where(Answer.base == base, col(Answer.patient).in_(asked), col(Answer.careplan).is_not(None))
+            open_ = select(Case.patient).where(Case.base == base, col(Case.patient).in_(asked), Case.state != "answered")
+            return {*session.exec(planned), *session.exec(open_)}
 
     def forget(self, days: int) -> None:
         """Deletes what was answered, or got stuck, longer ago than that."""
         before = now(-timedelta(days=days))
         old = select(Case.id).where(col(Case.state).in_(DONE), Case.updated < before)
-        with self._session() as session:
+        with self.transaction() as session:
             session.exec(delete(InHand).where(col(InHand.case).in_(old)))
             session.exec(delete(Case).where(col(Case.id).in_(old)))
             still = select(Case.answer).where(col(Case.answer).is_not(None))
             session.exec(delete(Answer).where(col(Answer.answered) < before, col(Answer.id).not_in(still)))
 
-    def _session(self) -> _Transaction:
-        return _Transaction(self._engine, expire_on_commit=False)
-
-
-class _Transaction(Session):
-    """A session that is one transaction: committed at its end, rolled back by an error."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self.commit()
-        except sa.exc.OperationalError as late:
-            raise _away() from late
-        finally:
-            super().__exit__(kind, error, trace)
-        if isinstance(error, sa.exc.OperationalError):
-            raise _away() from error
-
-
-def _away() -> Unavailable:
-    return Unavailable("The ledger's database does not answer: is it running, and is FIGARO_DATABASE_URL right?", retry_after=5)
-
 
 def _new_case(base: str, patient: str, as_of: str | None) -> Case:
     at = now()
     return Case(id=time_sortable_id(), base=base, patient=patient, as_of=as_of, opened=at, updated=at)
+
+
+def mark(store: Store, session: Session, rows: list[dict[str, Any]]) -> None:
+    """Marks patients as due within a transaction; `marks` counts how often since the last case."""
+    counted = {"marks": Due.marks + 1}
+    session.exec(store.insert(Due, rows).on_conflict_do_update(index_elements=["base", "patient"], set_=counted))
+
+
+def _unmark(due: Due) -> Any:
+    return delete(Due).where(col(Due.base) == due.base, col(Due.patient) == due.patient, col(Due.marked) == due.marked)
 
 
 def _found(session: Session, case_id: str, *, lock: bool = False) -> Case:

@@ -38,9 +38,9 @@ class Neighbours:
         """The Staging of a Record, typed and as sent. Raises what staging raised, or Unavailable."""
         return await self._post("staging", "/stage", record, Staging)
 
-    async def recommend(self, record: bytes, staging: bytes) -> tuple[Recommendation, bytes]:
-        """The Recommendation for a Record and its Staging, typed and as sent."""
-        body = _together(record=record, staging=staging)
+    async def recommend(self, record: bytes, staging: bytes, fhir_base: str) -> tuple[Recommendation, bytes]:
+        """The Recommendation for a Record and its Staging, by the policy for that FHIR server; typed and as sent."""
+        body = _together(record=record, staging=staging, fhir_base=msgspec.json.encode(fhir_base))
         return await self._post("recommend", "/recommend", body, Recommendation)
 
     async def publish(self, record: bytes, staging: bytes, recommendation: bytes, fhir_base: str) -> Publication:

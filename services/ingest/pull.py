@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -78,6 +79,12 @@ async def pull(server: FhirClient, patient: str, *, as_of: str | None = None) ->
     invalid = await asyncio.to_thread(_invalid, {reference: resources[reference] for reference in sorted(resources) if reference in used})
     issues = sorted((*record.issues, *invalid, *map(_set_aside, nameless)), key=lambda issue: (issue.code, issue.sources, issue.text))
     return Pulled(msgspec.structs.replace(record, issues=tuple(issues)), b"[" + b",".join(ordered) + b"]")
+
+
+def queries(patient: str) -> tuple[str, ...]:
+    """What `pull` asks for, as it asks: the queries of an audit trail."""
+    name = patient.removeprefix("Patient/")
+    return (patient, *(f"{search.type}?{urlencode(search.params, safe=':,/')}" for search in searches_for(name)))
 
 
 async def _person(server: FhirClient, patient: str) -> bytes:

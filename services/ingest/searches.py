@@ -15,7 +15,7 @@ CODES_PER_SEARCH = 50
 
 # LOINC, SNOMED CT and NCIt; German registries use some SNOMED codes for what others code in LOINC.
 _OBSERVATIONS = """
-stage:         385361009 385367008 C186617 C186618 C157232 399390009 399537006 399588009 21908-9 21902-2 21914-7
+stage:         106250008 385361009 385367008 C186617 C186618 C157232 399390009 399537006 399588009 21908-9 21902-2 21914-7
 tumour:        78873005 399504009 384625004 21905-5 21899-0 21911-3 21889-1 33728-7 33729-5
 nodes:         277206009 399534004 371494008 21906-3 21900-6 21912-1 21893-3 21894-1
 metastases:    277208005 399387003 371497001 21907-1 21901-4 21913-9 385421009 1287652008 399409002
@@ -60,6 +60,16 @@ def searches_for(patient_id: str) -> Iterator[Search]:
     yield _search("MedicationAdministration", patient_id, ("_include", "MedicationAdministration:medication"))
     yield _search("MedicationStatement", patient_id, ("_include", "MedicationStatement:medication"))
     yield _search("AllergyIntolerance", patient_id)
+
+
+def changes_of(resource_type: str) -> Iterator[Search]:
+    """The searches of one type for all patients: the same resources that a record is made of."""
+    if resource_type != "Observation":
+        yield Search(resource_type, ())
+        return
+    for search in searches_for(""):
+        if search.type == resource_type:
+            yield Search(resource_type, search.params[1:], search.optional)
 
 
 def _search(resource_type: str, patient_id: str, *more: tuple[str, str], optional: bool = False) -> Search:

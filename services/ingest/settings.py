@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
+from yarl import URL
 
+from shared.fhir.guard import is_loopback
 from shared.service.settings import Settings
 
 
 class IngestSettings(Settings):
     """Each field is read from FIGARO_<NAME>. Times are in the unit of their name."""
 
+    issuers: Path | None = None
+    """The file that names the FHIR servers and who we are there. For one server, `fhir_base` does without it."""
     fhir_base: str | None = None
     """The FHIR server that a case is for when it names none."""
     fhir_bases: tuple[str, ...] = ()
     """Other FHIR servers that a case may name, as a JSON list. No other server is ever asked."""
     fhir_token: SecretStr | None = None
     """A bearer token for `fhir_base`, where that asks for one and no SMART client is set up. Reading is all it needs to allow."""
+    fhir_networks: tuple[str, ...] = ()
+    """Private networks (CIDR) that the names of FHIR and authorization servers may lead into, as a JSON list."""
+    audit_key: SecretStr | None = Field(default=None, min_length=16)
+    """The key of the hashes by which the audit log names patients. Without it a line of that log names the case only."""
     staging_url: str = "http://127.0.0.1:8001"
     recommend_url: str = "http://127.0.0.1:8002"
     neighbour_seconds: float = 120
@@ -32,10 +41,26 @@ class IngestSettings(Settings):
     cases_per_minute: int = Field(default=600, ge=1)
     """How many cases all processes together start, at most."""
     poll_seconds: float = Field(default=0.2, gt=0)
-    sweep_seconds: int = Field(default=15, ge=1, le=59)
+    drain_seconds: int = Field(default=15, ge=1, le=59)
     """How often due patients become cases."""
     debounce_seconds: float = Field(default=60, ge=0)
     """How long a patient is due before a case is opened: notifications within that time make one case."""
+    public_url: str | None = None
+    """The address at which FHIR servers and engines reach ingest; Subscriptions point there."""
+    notification_secret: SecretStr | None = Field(default=None, min_length=16)
+    """What a notification from `fhir_base` must carry in a header. Without it none is accepted."""
+    notification_secret_before: SecretStr | None = Field(default=None, min_length=16)
+    """The secret of before, still accepted while it is being replaced."""
+    sweep_seconds: float | None = Field(default=None, ge=0)
+    """How often a server is asked what has changed; 0: never. Not set: every 300 s where notifications are accepted, else never."""
+    sweep_overlap_seconds: float = Field(default=180, ge=0)
+    """How far each sweep looks back behind the one before: longer than a write to the server may take to show."""
+    sweep_deletions: bool = True
+    """Whether a sweep asks for deletions too, where the server tells them by `_history`."""
+    recheck_days: float | None = Field(default=7, gt=0)
+    """After so long without a case a sweep opens one for each patient with a CarePlan of ours."""
+    api_secret: SecretStr | None = Field(default=None, min_length=16)
+    """The bearer token that opens, lists and shows cases. Asked for wherever it is set; must be set unless `host` is this machine."""
     step_attempts: int = Field(default=5, ge=1)
     step_wait_seconds: float = Field(default=1, gt=0)
     """The wait before a step is repeated because a neighbour is unavailable; doubled each time."""
@@ -45,6 +70,12 @@ class IngestSettings(Settings):
     """After so many crashes in one case it is given up, and is stuck."""
     retention_days: int | None = Field(default=None, ge=1)
     """How long answers and the raw resources behind them are kept; without it, for ever."""
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        if self.api_secret is None and not is_loopback(URL.build(scheme="http", host=self.host)):
+            raise ValueError("FIGARO_API_SECRET is not set, and FIGARO_HOST lets others in: whoever reaches us could read every case")
+        return self
 
     @property
     def ledger_url(self) -> str:

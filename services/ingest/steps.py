@@ -10,8 +10,9 @@ import msgspec
 from services.ingest.instants import now
 from services.ingest.ledger import Ledger
 from services.ingest.neighbours import Neighbours
-from services.ingest.pull import pull
+from services.ingest.pull import pull, queries
 from services.ingest.tables import Answer, InHand, compressed, expanded
+from shared.fhir.audit import Auditor, Deed
 from shared.fhir.client import FhirClient
 from shared.fhir.outcome import FigaroError
 from shared.oncology.recommendation import Recommendation
@@ -22,15 +23,18 @@ from shared.oncology.stage import Staging
 class Steps:
     """What a case goes through. `server` gives the client of a FHIR base."""
 
-    def __init__(self, ledger: Ledger, server: Callable[[str], FhirClient], neighbours: Neighbours) -> None:
+    def __init__(self, ledger: Ledger, server: Callable[[str], FhirClient], neighbours: Neighbours, auditor: Auditor) -> None:
         self._ledger = ledger
         self._server = server
         self._neighbours = neighbours
+        self._auditor = auditor
 
     async def pull(self, case_id: str) -> None:
         """The record, from the FHIR server."""
         case = await asyncio.to_thread(self._ledger.case, case_id)
-        record, raw = await pull(self._server(case.base), case.patient, as_of=case.as_of)
+        server = self._server(case.base)
+        record, raw = await pull(server, case.patient, as_of=case.as_of)
+        await self._auditor.tell(server, Deed("search", case.patient, queries=queries(case.patient)))
         in_hand = InHand(case=case_id, digest=record.digest(), raw=compressed(raw), record=compressed(encode(record)))
         await asyncio.to_thread(self._ledger.pulled, in_hand)
 
@@ -42,8 +46,9 @@ class Steps:
 
     async def recommend(self, case_id: str) -> None:
         """The candidates, from recommend."""
+        case = await asyncio.to_thread(self._ledger.case, case_id)
         in_hand = await self._in_hand(case_id)
-        _, recommendation = await self._neighbours.recommend(expanded(in_hand.record), expanded(in_hand.staging or b""))
+        _, recommendation = await self._neighbours.recommend(expanded(in_hand.record), expanded(in_hand.staging or b""), case.base)
         await asyncio.to_thread(self._ledger.recommended, case_id, recommendation)
 
     async def publish(self, case_id: str) -> None:

@@ -73,11 +73,62 @@ class Answer(SQLModel, table=True):
 
 
 class Due(SQLModel, table=True):
-    """A patient of whom something may have changed. `marked` is the first time since the last case was opened."""
+    """A patient of whom something may have changed. `marked` is the first time since the last case was opened, `marks` how often since."""
 
     base: str = Field(primary_key=True)
     patient: str = Field(primary_key=True)
     marked: str
+    marks: int = 1
+
+
+class Notice(SQLModel, table=True):
+    """A resource that changed ("Condition/c1", or "Patient?identifier=…") and whose patient has to be looked up."""
+
+    base: str = Field(primary_key=True)
+    reference: str = Field(primary_key=True)
+    marked: str
+
+
+class Seen(SQLModel, table=True):
+    """A version of a resource that has marked its patient, by a hash that tells nothing; kept for days, against repetitions."""
+
+    base: str = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    at: str
+
+
+class Sweep(SQLModel, table=True):
+    """When a server was last asked what has changed, and since when somebody wants it asked again."""
+
+    base: str = Field(primary_key=True)
+    wanted: str | None = None
+    swept: str | None = None
+    failed: str | None = None
+
+
+class Cursor(SQLModel, table=True):
+    """Up to which instant of the server's clock one type of resource has been swept."""
+
+    base: str = Field(primary_key=True)
+    type: str = Field(primary_key=True)
+    until: str
+
+
+class Channel(SQLModel, table=True):
+    """One way in which a server notifies us. `heard` is when it last did; `status` and `ends` are what the server says of the Subscription.
+
+    `last_event` is the highest event number of a topic-based one, `missing` the first number that did not come.
+    """
+
+    base: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    heard: str | None = None
+    last_event: int | None = None
+    missing: int | None = None
+    subscription: str | None = None
+    status: str | None = None
+    ends: str | None = None
+    heartbeat: int | None = None
 
 
 def compressed(data: bytes) -> bytes:

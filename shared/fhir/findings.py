@@ -17,6 +17,7 @@ INTENT = MCODE + "mcode-procedure-intent"
 DELIVERED = MCODE + "mcode-radiotherapy-dose-delivered-to-volume"
 MODALITY = MCODE + "mcode-radiotherapy-modality-and-technique"
 RELATED = "http://hl7.org/fhir/StructureDefinition/condition-related"
+CRITICALITY = "http://hl7.org/fhir/allergy-intolerance-criticality"
 CERTAINTY = "icd-10-gm-diagnosesicherheit"
 _MEDICATION = msgspec.json.Decoder(r4.Medication)
 _R = TypeVar("_R")
@@ -160,7 +161,7 @@ def _medication(refs: References, source: str, it: Any) -> Concept | None:
 
 
 def allergy(refs: References, source: str, it: r4.AllergyIntolerance) -> Finding:
-    """An AllergyIntolerance."""
+    """An AllergyIntolerance; its severity is its criticality, a code of FHIR."""
     return Finding(
         source=source,
         kind="allergy",
@@ -170,6 +171,7 @@ def allergy(refs: References, source: str, it: r4.AllergyIntolerance) -> Finding
         clinical=_first_code(it.clinicalStatus),
         when=day(it.onsetDateTime),
         recorded=day(it.recordedDate),
+        severity=Concept((Coding(CRITICALITY, it.criticality),)) if it.criticality else None,
     )
 
 

@@ -224,6 +224,7 @@ class Medication(_Resource, frozen=True):
 class AllergyIntolerance(_Resource, frozen=True, kw_only=True):
     clinicalStatus: Concept | None = None
     verificationStatus: Concept | None = None
+    criticality: str | None = None
     code: Concept | None = None
     subject: Reference = msgspec.field(name="patient")
     onsetDateTime: str | None = None

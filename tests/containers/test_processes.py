@@ -18,6 +18,7 @@ from tests.journeys.test_kill import free_port
 
 __all__ = ["postgres"]
 PASSWORD = "only-in-this-test"
+API = "also-only-in-this-test"
 
 
 def database_with_password(server: str) -> str:
@@ -49,6 +50,10 @@ async def test_three_processes_with_the_environment_of_the_containers_answer_a_c
         "http://recommend:8000": f"http://127.0.0.1:{ports['recommend']}",
         "postgresql://figaro@postgres:5432/figaro": database_with_password(postgres),
         "0.0.0.0": "127.0.0.1",
+        environment(CONTAINERS["ingest"])["FIGARO_FHIR_NETWORKS"]: "[]",
+        environment(CONTAINERS["ingest"])["FIGARO_API_SECRET"]: API,
+        environment(CONTAINERS["ingest"])["FIGARO_NOTIFICATION_SECRET"]: "another-one-of-this-test",
+        "http://ingest:8000": f"http://127.0.0.1:{ports['ingest']}",
     }
     async with AsyncExitStack() as stack, FhirClient(sekmet) as server:
         for name, port in ports.items():
@@ -58,7 +63,7 @@ async def test_three_processes_with_the_environment_of_the_containers_answer_a_c
             stack.callback(process.stop)
             await process.start()
         await server.transaction(bundle(metastatic("composed")))
-        cases = Cases(f"http://127.0.0.1:{ports['ingest']}")
+        cases = Cases(f"http://127.0.0.1:{ports['ingest']}", secret=API)
         case = await cases.done(await cases.open("Patient/composed"))
     assert case["state"] == "answered", case["outcome"]
     assert case["careplan"]["reference"].startswith("CarePlan/")

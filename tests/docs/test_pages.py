@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import typer
 
 from services.cli import app
 from services.ingest.settings import IngestSettings
-from services.recommend.library import library
+from services.recommend.library import FOLDER, check, library, show
 from services.recommend.settings import RecommendSettings
 from services.staging import soundness
 from services.staging.knowledge import rules
@@ -194,6 +195,48 @@ def test_the_refusal_that_is_shown_is_what_is_said(tmp_path: Path) -> None:
     size = "{fact: tumour_size, at_most: 20, unit: mm}"
     changed = planted(tmp_path, ("figo-2018.yaml", size, size.replace("20", "19")))
     assert [str(each) for each in soundness.refusals(changed)] == [shown.strip()]
+
+
+AUTHORING = {page: ROOT / f"docs/{page}.md" for page in ("add-a-regimen", "change-a-criterion", "check-a-figure")}
+SPOILT = {
+    "add-a-regimen": [
+        ("policy/default.yaml", "[topotecan, vinorelbine, ", "[topotecan, "),
+        ("regimens/vinorelbine.yaml", "fact: ecog", "fact: ecgo"),
+    ],
+    "change-a-criterion": [("precautions/bevacizumab.yaml", "{value: 1, unit: g/g}", "{value: 1, unit: mg/g}")],
+    "check-a-figure": [
+        ("evidence/keynote-826.yaml", "ci: [0.50, 0.77]", "ci: [0.65, 0.77]"),
+        ("evidence/keynote-826.yaml", "    hazard_ratio: 0.62", "    hazard_ratio: 0,62"),
+        ("evidence/impower133.yaml", "    checked: false", "    checked: true"),
+    ],
+}
+
+
+@pytest.mark.parametrize("page", AUTHORING.values(), ids=AUTHORING)
+def test_what_an_author_is_shown_of_the_knowledge_and_its_cases_stands_in_them(page: Path) -> None:
+    """Word for word."""
+    folders = [FOLDER, ROOT / "tests/cases/regimens"]
+    written = [path.read_text() for folder in folders for path in folder.rglob("*.yaml")]
+    shown = blocks(page, "yaml")
+    assert shown
+    for block in shown:
+        assert any(block.rstrip("\n") in text for text in written), block
+
+
+@pytest.mark.parametrize("page", AUTHORING)
+def test_what_an_author_is_told_to_expect_is_what_is_printed(page: str, tmp_path: Path) -> None:
+    """The refusals of the faults that the page describes, and the lines that `figaro knowledge show` prints."""
+    printed = "".join(show(name) for name in ("vinorelbine", "precautions/bevacizumab", "keynote-826")).splitlines()
+    told = [block.strip() for block in blocks(AUTHORING[page], "text")]
+    refused = [line for line in told if line.startswith("refused  ")]
+    assert set(told) - set(refused) <= set(printed)
+    for number, (file, old, new) in enumerate(SPOILT[page]):
+        copy = Path(shutil.copytree(FOLDER, tmp_path / str(number), ignore=shutil.ignore_patterns("*.py", "__pycache__", "pages")))
+        text = (copy / file).read_text()
+        assert old in text
+        (copy / file).write_text(text.replace(old, new, 1))
+        assert refused[number] in [f"refused  {refusal}" for refusal in check(copy)]
+    assert len(refused) == len(SPOILT[page])
 
 
 def test_the_review_that_is_to_be_entered_is_one(tmp_path: Path) -> None:

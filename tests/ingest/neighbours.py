@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ class StubNeighbours:
         self.request_ids: set[str] = set()
         self.fail: dict[str, list[FigaroError]] = {}
         self.order: list[tuple[str, str]] = []
+        self.ours: Callable[[str], bool] = lambda _: True
         self._fhir = fhir_base
         app = web.Application(client_max_size=50_000_000)
         app.router.add_get("/{service}/health/ready", self._ready)
@@ -64,7 +66,9 @@ class StubNeighbours:
         except _Answer as answer:
             return answer.response
         few = Oligometastatic(definition="x", reference="y")
-        staging = Staging(patient=record["patient"], primary=Primary(applies=True), oligometastatic=few, knowledge=KNOWLEDGE)
+        staging = Staging(
+            patient=record["patient"], primary=Primary(applies=self.ours(record["patient"])), oligometastatic=few, knowledge=KNOWLEDGE
+        )
         return web.Response(body=encode(staging), content_type="application/json")
 
     async def _recommend(self, request: web.Request) -> web.Response:

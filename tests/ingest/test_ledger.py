@@ -156,9 +156,11 @@ def test_cases_are_listed_newest_first_by_state_and_by_page(ledger: Ledger) -> N
 def test_ten_notices_of_one_patient_make_one_case(ledger: Ledger) -> None:
     for _ in range(10):
         ledger.mark_due(BASE, ["Patient/1", "Patient/2"])
-    assert ledger.open_due(now(-timedelta(minutes=1))) == 0
-    assert ledger.open_due(now()) == 2
-    assert ledger.open_due(now()) == 0
+    assert ledger.due(now(-timedelta(minutes=1))) == []
+    due = ledger.due(now())
+    assert [one.marks for one in due] == [10, 10]
+    assert ledger.open_due(due) == 2
+    assert ledger.open_due(due) == 0, "another process had them"
     assert {c.patient for c in ledger.unqueued()} == {"Patient/1", "Patient/2"}
     for case in ledger.unqueued():
         ledger.queued(case.id)
@@ -169,8 +171,25 @@ def test_a_stuck_case_whose_time_has_come_is_opened_again(ledger: Ledger) -> Non
     soon, later = ledger.open(BASE, "Patient/1"), ledger.open(BASE, "Patient/2")
     ledger.stuck(soon.id, b"{}", retry_at=now(-timedelta(seconds=1)))
     ledger.stuck(later.id, b"{}", retry_at=now(timedelta(minutes=1)))
-    assert ledger.open_due(now()) == 1
+    assert ledger.reopen_waiting() == 1
     assert [c.id for c in ledger.unqueued()] == [soon.id]
+
+
+def test_a_patient_marked_again_while_it_was_decided_stays_due(ledger: Ledger) -> None:
+    ledger.mark_due(BASE, ["Patient/1", "Patient/2"])
+    one, two = ledger.due(now())
+    ledger.mark_due(BASE, ["Patient/1"])
+    ledger.dismiss_due(one)
+    ledger.dismiss_due(two)
+    assert [due.patient for due in ledger.due(now())] == ["Patient/1"]
+
+
+def test_known_is_who_has_a_careplan_or_an_open_case(ledger: Ledger) -> None:
+    planned, without, waiting = (ledger.open(BASE, f"Patient/{i}") for i in (1, 2, 3))
+    ledger.answered(answer(planned))
+    ledger.answered(answer(without, careplan=None))
+    ledger.stuck(waiting.id, b"{}")
+    assert ledger.known(BASE, [f"Patient/{i}" for i in range(1, 5)]) == {"Patient/1", "Patient/3"}
 
 
 def test_what_is_older_than_the_retention_time_is_forgotten(ledger: Ledger, database: str) -> None:

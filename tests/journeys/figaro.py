@@ -69,16 +69,17 @@ class Process:
 class Cases:
     """The cases of an ingest, over HTTP."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, secret: str = "") -> None:
         self.base, self.url = url, f"{url}/cases"
+        self._headers = {"Authorization": f"Bearer {secret}"} if secret else {}
 
     async def open(self, patient: str) -> str:
-        async with aiohttp.ClientSession() as session, session.post(self.url, json={"patient": patient}) as answer:
+        async with aiohttp.ClientSession(headers=self._headers) as session, session.post(self.url, json={"patient": patient}) as answer:
             assert answer.status == 202, await answer.text()
             return str((await answer.json())["id"])
 
     async def show(self, case_id: str) -> Json:
-        async with aiohttp.ClientSession() as session, session.get(f"{self.url}/{case_id}") as answer:
+        async with aiohttp.ClientSession(headers=self._headers) as session, session.get(f"{self.url}/{case_id}") as answer:
             shown: Json = await answer.json()
             return shown
 

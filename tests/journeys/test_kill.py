@@ -101,7 +101,7 @@ async def ward(fhir: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
             "recommend_url": f"{to_neighbours.url}/recommend",
             "data_directory": folder,
             "poll_seconds": 0.05,
-            "sweep_seconds": 1,
+            "drain_seconds": 1,
             "recoveries": 2,
         }
         it = Ward(to_fhir, to_neighbours, [Process(None, port, folder / "log", **settings)], fhir)

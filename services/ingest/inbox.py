@@ -1,0 +1,191 @@
+"""What has been notified or found, until it is a case: one transaction for each notification, so that accepted means stored.
+
+Every method is one transaction and blocks: call it in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from sqlmodel import Session, col, delete, func, select
+
+from services.ingest.instants import now
+from services.ingest.ledger import mark
+from services.ingest.notification import Change, Notification
+from services.ingest.store import Store
+from services.ingest.tables import Answer, Case, Channel, Cursor, Due, Notice, Seen, Sweep
+
+REMEMBERED: Final = timedelta(days=2)  # far longer than any sweep looks back
+
+
+class Marked(NamedTuple):
+    """What a transaction took in: changes that were new, and those that had been there."""
+
+    new: int = 0
+    repeated: int = 0
+    alien: bool = False
+
+
+class Inbox:
+    """The tables between the doors and the cases."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def accept(self, base: str, channel: str, said: Notification) -> Marked:
+        """Stores what a notification makes necessary. `alien`: it names another Subscription than the one this channel belongs to."""
+        with self._store.transaction() as session:
+            row = _channel(self._store, session, base, channel)
+            row.heard = now()
+            alien = bool(said.subscription and row.subscription and said.subscription != row.subscription and said.kind != "handshake")
+            if alien:  # nothing of it is believed, but the server is asked (SU-44)
+                _want(self._store, session, base)
+                return Marked(alien=True)
+            if said.subscription:
+                row.subscription, row.status = said.subscription, said.status or row.status
+            if _count(row, said) or said.vague:
+                _want(self._store, session, base)
+            return self._take(session, base, said.changes, now())
+
+    def take(self, base: str, changes: Iterable[Change], *, settled: Iterable[Notice] = ()) -> Marked:
+        """Marks what a sweep or a look-up has found; `settled` are the notices that are thereby done with, and have waited already."""
+        with self._store.transaction() as session:
+            since = now()
+            for notice in settled:
+                since = min(since, notice.marked)
+                session.exec(delete(Notice).where(col(Notice.base) == notice.base, col(Notice.reference) == notice.reference))
+            return self._take(session, base, changes, since)
+
+    def _take(self, session: Session, base: str, changes: Iterable[Change], since: str) -> Marked:
+        every = list(changes)
+        versions = sorted({one.version for one in every if one.version})
+        fresh: set[str] = set()
+        for some in _parts(versions):
+            rows = [{"base": base, "version": version, "at": now()} for version in some]
+            fresh.update(session.exec(self._store.insert(Seen, rows).on_conflict_do_nothing().returning(Seen.version)).scalars())
+        new = [one for one in every if one.version is None or one.version in fresh]
+        about = sorted({one.about for one in new})
+        for due in _parts([who for who in about if who.startswith("Patient/")]):
+            mark(self._store, session, [{"base": base, "patient": who, "marked": since, "marks": 1} for who in due])
+        for notices in _parts([what for what in about if not what.startswith("Patient/")]):
+            rows = [{"base": base, "reference": what, "marked": since} for what in notices]
+            session.exec(self._store.insert(Notice, rows).on_conflict_do_nothing())
+        return Marked(len(new), len(every) - len(new))
+
+    def notices(self, marked_before: str, *, limit: int = 500) -> Sequence[Notice]:
+        """What has to be looked up, and has been waiting since then."""
+        with self._store.transaction() as session:
+            return session.exec(select(Notice).where(Notice.marked <= marked_before).order_by(Notice.marked).limit(limit)).all()
+
+    def channels(self, base: str | None = None) -> Sequence[Channel]:
+        """All channels that were ever used or checked, or those of one server."""
+        asked = select(Channel).order_by(Channel.base, Channel.name)
+        with self._store.transaction() as session:
+            return session.exec(asked if base is None else asked.where(Channel.base == base)).all()
+
+    def checked(self, base: str, found: dict[str, dict[str, str | int | None]]) -> None:
+        """What the server says of our Subscriptions, by channel; one that it does not have is `missing`."""
+        with self._store.transaction() as session:
+            for name, values in found.items():
+                row = _channel(self._store, session, base, name)
+                for field, value in values.items():
+                    setattr(row, field, value)
+            for row in session.exec(select(Channel).where(Channel.base == base, col(Channel.subscription).is_not(None))):
+                if row.name not in found:
+                    row.status = "missing"
+
+    def recovered(self, channel: Channel) -> None:
+        """The events that were missing are here, or a sweep will find them."""
+        with self._store.transaction() as session:
+            row = _channel(self._store, session, channel.base, channel.name)
+            row.missing = None if row.missing == channel.missing else row.missing
+
+    def want_sweep(self, base: str) -> None:
+        """Has the server asked what has changed, sooner than it would be."""
+        with self._store.transaction() as session:
+            _want(self._store, session, base)
+
+    def sweeps(self) -> dict[str, Sweep]:
+        """Where each server stands."""
+        with self._store.transaction() as session:
+            return {row.base: row for row in session.exec(select(Sweep))}
+
+    def until(self, base: str, kind: str) -> str | None:
+        """Up to which instant a type has been swept; None before the first time."""
+        with self._store.transaction() as session:
+            row = session.get(Cursor, (base, kind))
+            return row.until if row else None
+
+    def advance(self, base: str, kind: str, until: str) -> None:
+        """A type has been swept up to that instant of the server's clock."""
+        with self._store.transaction() as session:
+            session.merge(Cursor(base=base, type=kind, until=until))
+
+    def swept(self, base: str, started: str, failed: str | None) -> None:
+        """A sweep has ended; one that was wanted after its start is still to come. Forgets old versions."""
+        with self._store.transaction() as session:
+            row = session.get(Sweep, base) or Sweep(base=base)
+            row.swept, row.failed = started, failed
+            row.wanted = row.wanted if row.wanted and row.wanted > started else None
+            session.add(row)
+            session.exec(delete(Seen).where(col(Seen.at) < now(-REMEMBERED)))
+
+    def recheck(self, base: str, before: str) -> int:
+        """Marks every patient with a CarePlan of ours who has had no case since then; how many."""
+        with self._store.transaction() as session:
+            planned = select(Answer.patient).where(Answer.base == base, col(Answer.careplan).is_not(None))
+            last = select(Case.patient).where(Case.base == base, col(Case.patient).in_(planned)).group_by(Case.patient)
+            old = session.exec(last.having(func.max(Case.opened) < before)).all()
+            due = set(session.exec(select(Due.patient).where(Due.base == base)))
+            rows = [{"base": base, "patient": who, "marked": now(), "marks": 1} for who in old if who not in due]
+            for some in range(0, len(rows), 1000):
+                mark(self._store, session, rows[some : some + 1000])
+            return len(rows)
+
+    def waiting(self) -> int:
+        """How many patients and resources are marked, and no case yet."""
+        with self._store.transaction() as session:
+            counts = [session.exec(select(func.count()).select_from(table)).one() for table in (Due, Notice)]
+            return sum(counts)
+
+
+def _parts(values: list[str]) -> Iterator[list[str]]:
+    """So many at once as a statement of either database may hold."""
+    return (values[start : start + 1000] for start in range(0, len(values), 1000))
+
+
+def _channel(store: Store, session: Session, base: str, name: str) -> Channel:
+    session.exec(store.insert(Channel, [{"base": base, "name": name}]).on_conflict_do_nothing())
+    return session.exec(select(Channel).where(Channel.base == base, Channel.name == name).with_for_update()).one()
+
+
+def _want(store: Store, session: Session, base: str) -> None:
+    """The first wish counts, so that a flood of pings is one question (SU-45)."""
+    session.exec(store.insert(Sweep, [{"base": base}]).on_conflict_do_nothing())
+    row = session.exec(select(Sweep).where(Sweep.base == base).with_for_update()).one()
+    row.wanted = row.wanted or now()
+
+
+def _count(row: Channel, said: Notification) -> bool:
+    """Follows the event numbers of a channel (SU-26); true where the server has to be asked, because they have started anew (SU-16)."""
+    if said.kind in ("handshake", "heartbeat", "query-status"):
+        if said.counted is not None and (row.last_event is None or said.kind == "handshake"):
+            row.last_event = said.counted
+        elif said.counted is not None and row.last_event is not None and said.counted > row.last_event:
+            row.missing, row.last_event = row.missing or row.last_event + 1, said.counted
+        return said.counted is not None and row.last_event is not None and said.counted < row.last_event
+    if not said.events or said.kind != "event-notification":
+        return False
+    first, last, before = min(said.events), max(said.events), row.last_event
+    if before is None:
+        row.last_event = last
+    elif first > before + 1:
+        row.missing, row.last_event = row.missing or before + 1, last
+    elif last < before and not (row.missing and row.missing <= last):
+        row.missing, row.last_event = None, last
+        return True
+    else:
+        row.last_event = max(before, last)
+    return False

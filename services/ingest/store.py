@@ -1,0 +1,56 @@
+"""The database that ingest remembers in, and what a transaction on it is."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel
+
+from services.ingest.migrations import engine_for, migrate
+from shared.fhir.outcome import Unavailable
+
+
+class Store:
+    """One database, sqlite:///… or postgresql://…, its schema up to date. Raises Unavailable while it does not answer."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = engine_for(url)
+        try:
+            migrate(self._engine)
+        except sa.exc.OperationalError as error:
+            raise _away() from error
+
+    def close(self) -> None:
+        """Lets go of every connection."""
+        self._engine.dispose()
+
+    def transaction(self) -> Transaction:
+        """To be used with `with`: committed at its end, rolled back by an error."""
+        return Transaction(self._engine, expire_on_commit=False)
+
+    def insert(self, table: type[SQLModel], rows: list[dict[str, Any]]) -> Any:
+        """An INSERT that may say what happens ON CONFLICT, as both databases have it."""
+        kind = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        return kind(table).values(rows)
+
+
+class Transaction(Session):
+    """A session that is one transaction."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.commit()
+        except sa.exc.OperationalError as late:
+            raise _away() from late
+        finally:
+            super().__exit__(kind, error, trace)
+        if isinstance(error, sa.exc.OperationalError):
+            raise _away() from error
+
+
+def _away() -> Unavailable:
+    return Unavailable("The ledger's database does not answer: is it running, and is FIGARO_DATABASE_URL right?", retry_after=5)

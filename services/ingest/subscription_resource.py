@@ -1,0 +1,109 @@
+"""What our Subscriptions look like in FHIR R4: by criteria, and by topic (Subscriptions R5 Backport). Knows FHIR's shapes, opens nothing.
+
+Sources: FHIR R4 4.0.1, Subscription; Subscriptions R5 Backport 1.1.0, backport-subscription.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from services.ingest.notification import SUBJECTS
+from services.ingest.searches import EXTENT, OBSERVATION_CODES
+
+Json = dict[str, Any]
+BACKPORT: Final = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition"
+TOPIC: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-SubscriptionTopic"
+HEARTBEAT: Final = 300  # seconds
+
+
+class Wish(NamedTuple):
+    """One Subscription that should be: its channel, what it is for, and its criteria or, with `topical`, the canonical of its topic."""
+
+    channel: str
+    type: str
+    criteria: str
+    topical: bool = False
+
+
+def wishes(topics: dict[str, str]) -> list[Wish]:
+    """Those for each type that a record is read from; by topic where `topics` (type to canonical) has one, else by criteria."""
+    return [wish for kind in SUBJECTS for wish in ([topical(topics[kind], kind)] if kind in topics else _by_criteria(kind))]
+
+
+def topical(canonical: str, kind: str = "") -> Wish:
+    """A Subscription to a topic, with a channel of its own."""
+    return Wish(f"topic-{sha256(canonical.encode()).hexdigest()[:10]}", kind, canonical, True)
+
+
+def _by_criteria(kind: str) -> list[Wish]:
+    if kind != "Observation":
+        return [Wish(kind.lower(), kind, f"{kind}?")]
+    # A ward sends thousands of observations that no rule reads: they are asked for by code, as in the record's own searches.
+    codes = f"{kind}?code={','.join(OBSERVATION_CODES)}"
+    return [Wish("observation", kind, codes), Wish("extent", kind, f"{kind}?code={EXTENT}|")]
+
+
+def resource(wish: Wish, endpoint: str, secret: str, end: str) -> Json:
+    """The Subscription to create. A topic sends ids only: the content is read again anyway (SU-25)."""
+    channel: Json = {
+        "type": "rest-hook",
+        "endpoint": endpoint,
+        "payload": "application/fhir+json",
+        "header": [f"Authorization: Bearer {secret}"],
+    }
+    made: Json = {
+        "resourceType": "Subscription",
+        "status": "requested",
+        "reason": "Figaro: staging of cervical cancer",
+        "criteria": wish.criteria,
+    }
+    if wish.topical:
+        made["meta"] = {"profile": [f"{BACKPORT}/backport-subscription"]}
+        channel["_payload"] = {"extension": [{"url": f"{BACKPORT}/backport-payload-content", "valueCode": "id-only"}]}
+        channel["extension"] = [{"url": f"{BACKPORT}/backport-heartbeat-period", "valueUnsignedInt": HEARTBEAT}]
+    return {**made, "end": end, "channel": channel}
+
+
+def channel_of(subscription: Json, place: str) -> str | None:
+    """The channel that a Subscription of ours notifies; None for other people's. `place` is the address below which all of ours are."""
+    endpoint = str(subscription.get("channel", {}).get("endpoint", ""))
+    return endpoint.removeprefix(place).partition("/")[0] if endpoint.startswith(place) else None
+
+
+def as_wished(subscription: Json, wanted: Json) -> bool:
+    """Whether it says what it should; a server that hides the header is believed."""
+    ours, theirs = wanted["channel"], subscription.get("channel", {})
+    header = theirs.get("header")
+    return (
+        subscription.get("criteria") == wanted["criteria"]
+        and all(theirs.get(name) == ours[name] for name in ("type", "endpoint", "payload"))
+        and (not header or header == ours["header"] or "*" in str(header[0]) or "redact" in str(header[0]).lower())
+    )
+
+
+def topics_by_type(basics: Iterable[Json]) -> dict[str, str]:
+    """The topics (`Basic` with the extensions of R5's SubscriptionTopic) that fire at every create and update of a type we read (SU-21)."""
+    found: dict[str, str] = {}
+    for basic in basics:
+        canonical = next((_value(it) for it in _extensions(basic, f"{TOPIC}.url")), None)
+        for trigger in _extensions(basic, f"{TOPIC}.resourceTrigger"):
+            kind = str(next((_value(it) for it in _extensions(trigger, "resource")), "")).rpartition("/")[2]
+            if canonical and kind in SUBJECTS and _fires_always(trigger):
+                found.setdefault(kind, str(canonical))
+    return found
+
+
+def _fires_always(trigger: Json) -> bool:
+    interactions = {_value(it) for it in _extensions(trigger, "supportedInteraction")}
+    narrowed = [_value(it) for it in _extensions(trigger, "fhirPathCriteria") if str(_value(it)).strip() != "true"]
+    return interactions >= {"create", "update"} and not narrowed and not list(_extensions(trigger, "queryCriteria"))
+
+
+def _extensions(element: Json, url: str) -> Sequence[Json]:
+    return [it for it in element.get("extension", []) if isinstance(it, dict) and it.get("url") == url]
+
+
+def _value(extension: Json) -> Any:
+    return next((held for name, held in extension.items() if name.startswith("value")), None)

@@ -1,0 +1,168 @@
+"""Creates, verifies, renews and removes our Subscriptions on a FHIR server, and sees how they are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from services.ingest.inbox import Inbox
+from services.ingest.instants import now
+from services.ingest.notification import notification
+from services.ingest.subscription_resource import HEARTBEAT, Wish, as_wished, channel_of, resource, topical, topics_by_type, wishes
+from shared.fhir.client import FhirClient
+from shared.fhir.outcome import FigaroError, Refused, ServerAnswer, Unavailable
+
+Json = dict[str, Any]
+LASTS: Final = timedelta(days=90)
+RENEWED: Final = timedelta(days=30)  # before its end
+SETTLES: Final = 20.0  # seconds
+log = structlog.get_logger("figaro.ingest")
+
+
+class Standing(NamedTuple):
+    """One Subscription, and what was done: created, renewed, kept, removed."""
+
+    channel: str
+    criteria: str
+    reference: str
+    status: str
+    ends: str
+    done: str
+    error: str = ""
+
+    @property
+    def works(self) -> bool:
+        """Whether it notifies us, or is gone as it should be."""
+        return self.status == "active" or self.done == "removed"
+
+
+class Subscriptions:
+    """Ours on one server: those whose endpoint is below `place` (…/notifications/{issuer}/)."""
+
+    def __init__(self, server: FhirClient, place: str) -> None:
+        self._server = server
+        self._place = place
+
+    async def ensure(self, endpoint: Callable[[str], str], secret: str, topics: Iterable[str] = ()) -> list[Standing]:
+        """Has the server notify us of every type we read, once each, and waits until it says that it will. Safe to repeat.
+
+        `endpoint` gives the address of a channel. With `topics` (canonicals) only these are subscribed to.
+        """
+        said = await self._server.capabilities()
+        if not said.allows("Subscription", "create"):
+            raise Refused(
+                f"The FHIR server at {self._server.base_url} takes no Subscriptions: with FIGARO_SWEEP_SECONDS it is asked what changed."
+            )
+        wanted = [topical(topic) for topic in topics] or wishes(await self._topics() if said.allows("Basic", "search-type") else {})
+        wanted = [wish for wish in wanted if wish.topical or said.of(wish.type) is not None]
+        there = await self.ours()
+        done: dict[str, tuple[Wish, str, str]] = {}
+        for wish in wanted:
+            end = (datetime.now(UTC) + LASTS).isoformat(timespec="seconds")
+            made = resource(wish, endpoint(wish.channel), secret, end)
+            found = there.pop(wish.channel, [])
+            await self._delete(found[1:])
+            done[wish.channel] = (wish, *await self._ensure(found[0] if found else None, made))
+        for others in there.values():  # of a topic or a type that is not wanted any more
+            await self._delete(others)
+        return [await self._settled(*one) for one in done.values()]
+
+    async def remove(self) -> list[Standing]:
+        """Deletes all of ours."""
+        there = await self.ours()
+        await self._delete(one for found in there.values() for one in found)
+        return [_standing(channel, one, "removed") for channel, found in there.items() for one in found]
+
+    async def ours(self) -> dict[str, list[Json]]:
+        """By channel."""
+        found: dict[str, list[Json]] = {}
+        for entry in await self._server.search("Subscription", {"_count": "200"}):
+            if entry.resource is not None and entry.type == "Subscription":
+                subscription: Json = json.loads(bytes(entry.resource))
+                if channel := channel_of(subscription, self._place):
+                    found.setdefault(channel, []).append(subscription)
+        return found
+
+    async def _topics(self) -> dict[str, str]:
+        try:
+            found = await self._server.search("Basic", {"code": "SubscriptionTopic", "_count": "200"})
+        except ServerAnswer:
+            return {}
+        return topics_by_type(json.loads(bytes(entry.resource)) for entry in found if entry.resource is not None)
+
+    async def _ensure(self, there: Json | None, made: Json) -> tuple[str, str]:
+        """The id of the Subscription, and what was done."""
+        if there is None:
+            return (await self._server.create(made)).id, "created"
+        soon = (datetime.now(UTC) + RENEWED).isoformat(timespec="seconds")
+        lasts = not there.get("end") or there["end"] > soon
+        if as_wished(there, made) and lasts and there.get("status") == "active":
+            return there["id"], "kept"
+        changed = {**made, "id": there["id"]}
+        return (await self._server.update(changed, if_match=there.get("meta", {}).get("versionId"))).id, "renewed"
+
+    async def _settled(self, wish: Wish, id: str, done: str) -> Standing:
+        """Once the server has made up its mind, which takes it moments (SU-01)."""
+        late = time.monotonic() + SETTLES
+        while True:
+            there: Json = json.loads(await self._server.read("Subscription", id))
+            if there.get("status") != "requested" or time.monotonic() > late:
+                return _standing(wish.channel, there, done)
+            await asyncio.sleep(0.2)
+
+    async def _delete(self, subscriptions: Iterable[Json]) -> None:
+        for one in subscriptions:
+            await self._server.delete("Subscription", one["id"])
+
+
+def _standing(channel: str, there: Json, done: str) -> Standing:
+    return Standing(
+        channel,
+        there.get("criteria", ""),
+        f"Subscription/{there.get('id')}",
+        there.get("status", "?"),
+        there.get("end", "")[:10],
+        done,
+        str(there.get("error", ""))[:200],
+    )
+
+
+async def look_after(server: FhirClient, inbox: Inbox, place: str) -> None:
+    """Writes down how our Subscriptions are, and says so in the log where one is not active; sweeps find what it does not tell."""
+    try:
+        there = await Subscriptions(server, place).ours()
+    except Unavailable:
+        return
+    except FigaroError as error:
+        log.warning("subscriptions_not_seen", error=error.kind, status=error.status)
+        return
+    found: dict[str, dict[str, str | int | None]] = {}
+    heard = {row.name: row for row in await asyncio.to_thread(inbox.channels, server.base_url)}
+    for channel, (first, *_) in there.items():
+        status = str(first.get("status"))
+        beats = any("heartbeat" in str(it.get("url")) for it in first.get("channel", {}).get("extension", []))
+        row = heard.get(channel)
+        if status == "active" and beats and (row is None or (row.heard or "") < now(-timedelta(seconds=2 * HEARTBEAT))):
+            status = await _asked(server, first["id"])
+        found[channel] = {"subscription": f"Subscription/{first['id']}", "status": status, "ends": first.get("end")}
+    await asyncio.to_thread(inbox.checked, server.base_url, found)
+    missing = [name for name, row in heard.items() if row.subscription and name not in found]
+    for channel, status in [*((name, str(values["status"])) for name, values in found.items()), *((name, "missing") for name in missing)]:
+        if status != "active":
+            log.warning("subscription_not_active", channel=channel, status=status)
+
+
+async def _asked(server: FhirClient, id: str) -> str:
+    """What a server says of a Subscription whose heartbeat has stopped (SU-26)."""
+    try:
+        bundle = json.loads(await server.operation("Subscription", id, "$status"))
+        said = notification(json.dumps(bundle["entry"][0]["resource"]).encode(), server.base_url)
+    except (FigaroError, ValueError, LookupError, TypeError):
+        return "silent"
+    return said.status if said.status and said.status != "active" else "silent"

@@ -1,0 +1,64 @@
+"""Who may open and see cases over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from services.ingest.app import create
+from services.ingest.settings import IngestSettings
+from shared.fhir.outcome import Refused
+from shared.service.serving import served
+from shared.service.settings import load
+
+SECRET = "a secret of this test only"
+ROUTES = [("POST", "/cases"), ("GET", "/cases"), ("GET", "/cases/x"), ("GET", "/cases/x/events"), ("POST", "/cases/x/retry")]
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[str]:
+    settings = IngestSettings(fhir_base="http://127.0.0.1:9/fhir", data_directory=tmp_path, api_secret=SECRET)
+    async with served(create(settings)) as url:
+        yield url
+
+
+async def test_api1_no_route_of_cases_answers_without_the_secret(guarded: str) -> None:
+    """OWASP API1, API2: neither without one, nor with another, nor with one in the address."""
+    async with aiohttp.ClientSession() as session:
+        for method, route in ROUTES:
+            for headers in ({}, {"Authorization": "Bearer another"}, {"Authorization": f"Bearer {SECRET}x"}):
+                async with session.request(method, f"{guarded}{route}?api_secret={SECRET}", headers=headers) as answer:
+                    assert answer.status == 401, route
+                    assert (await answer.json(content_type=None))["resourceType"] == "OperationOutcome"
+
+
+async def test_with_the_secret_they_answer_and_health_needs_none(guarded: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{guarded}/cases", headers={"Authorization": f"Bearer {SECRET}"}) as answer:
+            assert answer.status == 200
+        async with session.get(f"{guarded}/cases/x", headers={"Authorization": f"Bearer {SECRET}"}) as answer:
+            assert answer.status == 404
+        async with session.get(f"{guarded}/health/live") as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "figaro.example"])
+def test_api8_ingest_does_not_start_open_to_others_without_a_secret(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OWASP API8: it says which variable is missing, and never a value."""
+    monkeypatch.setenv("FIGARO_HOST", host)
+    with pytest.raises(Refused, match="FIGARO_API_SECRET"):
+        load(IngestSettings)
+    monkeypatch.setenv("FIGARO_API_SECRET", "short")
+    with pytest.raises(Refused, match="FIGARO_API_SECRET") as refused:
+        load(IngestSettings)
+    assert "short'" not in str(refused.value)
+    monkeypatch.setenv("FIGARO_API_SECRET", SECRET)
+    assert load(IngestSettings).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_on_this_machine_alone_none_is_asked_for(host: str) -> None:
+    assert IngestSettings(host=host).api_secret is None

@@ -1,0 +1,188 @@
+"""Our Subscriptions on a server: as they should be, kept so, watched, and never anybody else's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from services.ingest.settings import IngestSettings
+from services.ingest.subscription_resource import Wish, as_wished, resource, topical, topics_by_type, wishes
+from services.ingest.subscriptions import Standing, Subscriptions
+from services.subscribing import address, subscribe
+from shared.fhir.client import FhirClient
+from shared.fhir.outcome import Refused
+from shared.fhir.r4 import complaints
+from tests.ingest.doorbell import SECRET, ringing
+from tests.ingest.topics import status
+from tests.journeys.test_subscription import topic
+
+PLACE = "http://127.0.0.1:9/ingest"
+Json = dict[str, Any]
+
+
+@pytest.fixture
+async def server(sekmet: str) -> AsyncIterator[FhirClient]:
+    async with FhirClient(sekmet) as client:
+        for entry in await client.search("Subscription", {"_count": "200"}):
+            await client.delete("Subscription", entry.id)
+        yield client
+
+
+def told(server: FhirClient, **more: Any) -> IngestSettings:
+    return IngestSettings(**{"fhir_base": server.base_url, "public_url": PLACE, "notification_secret": SECRET, **more})
+
+
+async def there(server: FhirClient) -> list[Json]:
+    return [json.loads(bytes(entry.resource or b"")) for entry in await server.search("Subscription", {"_count": "200"})]
+
+
+def by(stands: list[Standing], what: str) -> int:
+    return sum(one.done == what for one in stands)
+
+
+@pytest.mark.parametrize("wish", [Wish("condition", "Condition", "Condition?"), topical("https://ehr.example/topics/x")])
+def test_su_01_su_20_a_subscription_is_valid_r4_with_a_secret_and_an_end(wish: Wish) -> None:
+    """SU-01, SU-14; and by topic SU-20, SU-25: ids only."""
+    made = resource(wish, f"{PLACE}/notifications/default/x/y", SECRET, "2027-01-01T00:00:00+00:00")
+    assert complaints(json.dumps(made).encode()) == []
+    assert (made["status"], made["channel"]["type"]) == ("requested", "rest-hook")
+    assert made["channel"]["header"] == [f"Authorization: Bearer {SECRET}"]
+    assert made["criteria"] == wish.criteria
+    assert ("id-only" in json.dumps(made)) == wish.topical
+
+
+def test_every_type_of_a_record_is_wished_for_once_on_a_channel_of_its_own() -> None:
+    every = wishes({})
+    assert len({wish.channel for wish in every}) == len(every)
+    assert {"Patient", "Condition", "Observation", "Procedure", "MedicationAdministration"} <= {wish.type for wish in every}
+    assert [wish.criteria for wish in wishes({"Condition": "https://t.example/c"}) if wish.topical] == ["https://t.example/c"]
+
+
+def test_su_21_only_a_topic_that_fires_at_every_change_stands_for_a_type() -> None:
+    """SU-21: one that is narrowed would hide changes."""
+    always, narrowed, created = topic("a", "Condition"), topic("b", "Observation"), topic("c", "Procedure")
+    narrowed["extension"][1]["extension"].append({"url": "fhirPathCriteria", "valueString": "%current.status = 'final'"})
+    created["extension"][1]["extension"].pop()
+    assert topics_by_type([always, narrowed, created, topic("d", "Encounter")]) == {"Condition": "https://ehr.example/topics/a"}
+
+
+def test_a_server_that_hides_the_header_is_believed() -> None:
+    wanted = resource(Wish("c", "Condition", "Condition?"), "https://x.example/n", SECRET, "2027-01-01")
+    assert as_wished(wanted, wanted)
+    assert as_wished({**wanted, "channel": {**wanted["channel"], "header": ["Authorization: [redacted]"]}}, wanted)
+    assert not as_wished({**wanted, "channel": {**wanted["channel"], "header": ["Authorization: Bearer old"]}}, wanted)
+    assert not as_wished({**wanted, "criteria": "Condition?code=x"}, wanted)
+
+
+async def test_su_28_subscribe_is_safe_to_repeat_and_mends_what_is_broken(server: FhirClient) -> None:
+    """SU-28: an error is repaired, an end that is near is put off, a changed secret is taken over, a double is deleted."""
+    theirs = {
+        "resourceType": "Subscription",
+        "status": "off",
+        "reason": "x",
+        "criteria": "Condition?",
+        "channel": {"type": "rest-hook", "endpoint": "http://127.0.0.1:9/theirs"},
+    }
+    await server.create(theirs)
+    first = await subscribe(server.base_url, told(server), remove=False, topics=())
+    ours = [one for one in first if one.channel.startswith(("condition", "procedure", "extent"))]
+    assert by(first, "created") == len(first) == 9
+    assert {one.status for one in ours} == {"active"}
+    before = await there(server)
+    again = await subscribe(server.base_url, told(server), remove=False, topics=())
+    assert {one.reference for one in again} == {one.reference for one in first}
+    assert {one.done for one in again if not one.channel.startswith("topic")} == {"kept"}
+    broken = next(one for one in before if one["criteria"] == "Condition?" and PLACE in one["channel"]["endpoint"])
+    await server.update({**broken, "status": "error"})
+    ending = next(one for one in before if one["criteria"] == "Procedure?")
+    await server.update({**ending, "end": "2026-12-01T00:00:00Z"})
+    await server.create({key: value for key, value in ending.items() if key not in ("id", "meta")})
+    mended = await subscribe(server.base_url, told(server), remove=False, topics=())
+    assert {one.channel for one in mended if one.done == "renewed" and not one.channel.startswith("topic")} == {"condition", "procedure"}
+    assert len([one for one in await there(server) if one["criteria"] == "Procedure?"]) == 1
+    next_secret = told(server, notification_secret="the next secret of this test", notification_secret_before=SECRET)
+    turned = await subscribe(server.base_url, next_secret, remove=False, topics=())
+    assert {one.done for one in turned} == {"renewed"}
+    gone = await subscribe(server.base_url, next_secret, remove=True, topics=())
+    assert by(gone, "removed") == 9
+    assert [one["channel"]["endpoint"] for one in await there(server)] == ["http://127.0.0.1:9/theirs"], "other people's are left alone"
+
+
+@pytest.mark.parametrize("lacking", ["public_url", "notification_secret"])
+async def test_what_is_missing_is_named_before_anything_is_asked(server: FhirClient, lacking: str) -> None:
+    with pytest.raises(Refused, match=f"FIGARO_{lacking.upper()}"):
+        await subscribe(server.base_url, told(server, **{lacking: None}), remove=False, topics=())
+    with pytest.raises(Refused):
+        await subscribe("https://elsewhere.example/fhir", told(server), remove=False, topics=())
+
+
+def test_the_address_for_an_engine_is_made_without_a_network() -> None:
+    settings = IngestSettings(fhir_base="https://ehr.example/fhir", public_url=PLACE + "/", notification_secret=SECRET)
+    assert address("https://ehr.example/fhir", settings).startswith(f"{PLACE}/notifications/default/push/")
+
+
+async def test_su_10_a_server_without_subscriptions_is_told_from_one_that_has_them() -> None:
+    async def metadata(_: web.Request) -> web.Response:
+        said = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server", "resource": []}]}
+        return web.json_response(said, content_type="application/fhir+json")
+
+    app = web.Application()
+    app.router.add_get("/fhir/metadata", metadata)
+    async with TestServer(app, host="127.0.0.1") as bare, FhirClient(str(bare.make_url("/fhir"))) as client:
+        with pytest.raises(Refused, match="FIGARO_SWEEP_SECONDS"):
+            await Subscriptions(client, PLACE).ensure(lambda channel: channel, SECRET)
+
+
+async def test_su_28_a_subscription_in_error_or_gone_shows_in_health_and_metrics_and_a_sweep_goes_on(
+    server: FhirClient, tmp_path: Path
+) -> None:
+    """SU-28, SU-26: `error`, `missing`, and `silent` where the heartbeat has stopped; none of it makes ingest not ready."""
+    async with ringing(tmp_path, server.base_url, public_url=PLACE) as bell:
+        made = await subscribe(server.base_url, told(server), remove=False, topics=())
+        condition, procedure = (next(one for one in made if one.channel == name) for name in ("condition", "procedure"))
+        silent = next(one for one in made if one.channel.startswith("topic"))
+        whole = {one["id"]: one for one in await there(server)}
+        await server.update({**whole[condition.reference.partition("/")[2]], "status": "error"})
+        await server.update({**whole[silent.reference.partition("/")[2]], "status": "off"})
+        await bell.ingest.rounds.sweep(bell.base)
+        await server.delete(*procedure.reference.split("/"))
+        await bell.ingest.rounds.sweep(bell.base)
+        stands = {channel.name: channel.status for channel in bell.ingest.inbox.channels()}
+        assert (stands["condition"], stands["procedure"], stands["extent"]) == ("error", "missing", "active")
+        said = await bell.ingest.rounds.stands()
+        assert {one["channel"]: one["status"] for one in said["subscriptions"]} == stands  # type: ignore[attr-defined]
+        async with bell.session.get(f"{bell.url}/metrics") as answer:
+            text = await answer.text()
+        assert 'figaro_subscription_active{channel="condition",issuer="default"} 0.0' in text
+        assert 'figaro_subscription_active{channel="extent",issuer="default"} 1.0' in text
+        assert 'figaro_sweep_age_seconds{issuer="default"}' in text
+        assert f"figaro_waiting {bell.ingest.inbox.waiting()}.0" in text
+    await subscribe(server.base_url, told(server), remove=True, topics=())
+
+
+async def test_su_26_a_topic_whose_heartbeat_has_stopped_is_asked_and_called_silent(tmp_path: Path) -> None:
+    """SU-26, SU-27: by `$status`."""
+    there = resource(topical("https://t.example/c"), f"{PLACE}/notifications/default/topic-x/y", SECRET, "2027-01-01T00:00:00Z")
+    said = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": status("query-status", counted=3)}]}
+    found = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": {**there, "id": "s1", "status": "active"}}]}
+
+    async def answer(request: web.Request) -> web.Response:
+        body = {"/fhir/Subscription": found, "/fhir/Subscription/s1/$status": said}.get(request.path)
+        return web.json_response(
+            body or {"resourceType": "OperationOutcome"}, status=200 if body else 404, content_type="application/fhir+json"
+        )
+
+    app = web.Application()
+    app.router.add_get("/{rest:.*}", answer)
+    async with TestServer(app, host="127.0.0.1") as bare, ringing(tmp_path, str(bare.make_url("/fhir")), public_url=PLACE) as bell:
+        await bell.ingest.rounds.sweep(bell.base)
+        assert [channel.status for channel in bell.ingest.inbox.channels()] == ["silent"]
+        await bell.at("topic-x").ring(b"")
+        await bell.ingest.rounds.sweep(bell.base)
+        assert [channel.status for channel in bell.ingest.inbox.channels()] == ["active"], "heard again"
