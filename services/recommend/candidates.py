@@ -17,7 +17,8 @@ from services.recommend.dose_sum import remark as dose_remark
 from services.recommend.dose_sum import spent
 from services.recommend.dosing import INPUT, dose, overstated, reduced
 from services.recommend.eligibility import Facts, Judgement, ask, judge
-from services.recommend.fitness import Fitness, fitness
+from services.recommend.fitness import PLANNED, Fitness, fitness
+from services.recommend.hypersensitivity import allergy_rules
 from services.recommend.marks import activity, evidence_figure, marked, places, regulatory, unchecked, works
 from services.recommend.policy import Policy
 from services.recommend.radiotherapy import course
@@ -70,11 +71,15 @@ def recommend(
 
 
 def _then(record: Record) -> Record:
-    """The record without what happened, or was written down, later than the day asked for."""
+    """The record without what happened, or was written down, later than the day asked for; what is planned for later stays."""
     as_of = record.as_of
     if as_of is None:
         return record
-    there = [f for f in record.findings if not any(date and after(date, as_of) for date in (f.when, f.recorded))]
+    there = [
+        f
+        for f in record.findings
+        if not any(date and after(date, as_of) for date in (None if f.status == PLANNED else f.when, f.recorded))
+    ]
     return msgspec.structs.replace(record, findings=tuple(there))
 
 
@@ -169,7 +174,11 @@ class _Answer:
 
     def _judge(self, regimen: Regimen) -> Judgement:
         needs, facts = [self.policy.worded(need) for need in self.library.needs(regimen)], self.facts
-        contraindications = map(self.policy.worded, self.library.contraindications(regimen))
+        known = self.facts.known
+        listed = self.library.contraindications(regimen)
+        held = {s for rule in listed if rule.fact.endswith("-hypersensitivity") and self._holds(rule) for s in known[rule.fact].sources}
+        allergic = [r for r in allergy_rules(regimen.drugs, set(known), self.library.book) if not set(known[r.fact].sources) <= held]
+        contraindications = map(self.policy.worded, (*listed, *allergic))
         extra = [approval(regimen, self.region, self.as_of, self._cites)] if self.region and regimen.gives and not regimen.generic else []
         if self.under_way and self.under_way.changed_by(regimen):
             needs, facts = self.under_way.asked(needs), self.under_way.opened(facts)

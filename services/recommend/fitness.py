@@ -10,16 +10,21 @@ import msgspec
 from services.recommend.body import clearance, fits, surface
 from services.recommend.codes import CodeBook, Measure, Scale
 from services.recommend.dates import day, earliest, latest, years
+from services.recommend.contradictions import serial
 from services.recommend.disorders import present
 from services.recommend.eligibility import Fact, Measured, Told
 from services.recommend.fusions import fusions
+from services.recommend.hypersensitivity import drug_allergies
 from services.recommend.policy import Policy
+from services.recommend.pressure import uncontrolled
 from services.recommend.readings import Refusal, about, impossible, misdated, numbers, settled, told, usable
 from services.recommend.unread import allergies
 from shared.oncology.recommendation import Caution, Note
 from shared.oncology.record import Finding, Record
 from shared.oncology.stage import Missing
 
+PLANNED = "preparation"  # FHIR: a procedure that is prepared
+NEAR = 28  # days before and after a major operation without bevacizumab: its label
 KARNOFSKY = ((90, 0), (70, 1), (50, 2), (30, 3), (10, 4))
 POUNDS = (2.05, 2.36)  # a weight this many times another is that weight in pounds
 LONGEST_PREGNANCY = 300  # days; an older answer says nothing of today
@@ -53,16 +58,20 @@ class _Reading:
         findings = usable(record)
         self._measures(findings)
         self._scales(findings)
+        self.notes += serial(book, findings)
         self._misdated()
         self.known |= fusions(book, findings)
         for disorder in book.disorders:
             if shown := present(record, book, disorder):
                 self.known[disorder.fact] = shown
+        self.known |= drug_allergies(record, book)
         self._allergies()
         self._performance()
+        self._too_old()
         self._age()
         self._pregnancy()
         self._surgery()
+        self._pressure(findings)
         self._body()
         self._kidneys()
         self._sex()
@@ -129,9 +138,14 @@ class _Reading:
 
     def _performance(self) -> None:
         ecog, karnofsky = self._number("ecog"), self._number("karnofsky")
-        if karnofsky is None or karnofsky.exact is None or (ecog and (ecog.when or "") >= (karnofsky.when or "")):
+        if karnofsky is None or karnofsky.exact is None:
             return
         score = next(float(score) for least, score in KARNOFSKY if karnofsky.exact >= least)
+        if ecog and ecog.when and ecog.when == karnofsky.when and not ecog.low <= score <= ecog.high:
+            text = f"ECOG {ecog} and Karnofsky {karnofsky.exact:g}, which maps to ECOG {score:g}, are of the same day; the ECOG is used."
+            self._note(text, *ecog.sources, *karnofsky.sources)
+        if ecog and (ecog.when or "") >= (karnofsky.when or ""):
+            return
         self.known["ecog"] = msgspec.structs.replace(karnofsky, low=score, high=score, how=f"mapped from Karnofsky {karnofsky.exact:g}")
 
     def _age(self) -> None:
@@ -181,6 +195,28 @@ class _Reading:
         if surgery and when and today and when <= today:
             days = float((today - when).days)
             self.known["days-since-surgery"] = Measured(low=days, high=days, unit="d", sources=surgery.sources, when=surgery.when)
+        operation = next(d for d in self.book.disorders if d.fact == "major-surgery")
+        planned = [f for f in self.record.findings if f.status == PLANNED and self.book.shows(f, operation)]
+        near = [f for f in planned if not today or not (on := day(f.when)) or abs((on - today).days) <= NEAR]
+        if near:
+            self.known["planned-surgery"] = Told(values=("planned",), sources=tuple(f.source for f in near), when=near[0].when)
+
+    def _pressure(self, findings: list[Finding]) -> None:
+        crisis = self.known.get("hypertensive-crisis")
+        if "hypertension" in self.known and (crisis is None or str(crisis) == "no") and (told := uncontrolled(self.book, self.policy, findings)):
+            self.known["hypertensive-crisis"] = told
+
+    def _too_old(self) -> None:
+        """Values so old that they settle nothing are not used, and are asked for again."""
+        today, limit = day(self.record.today), self.policy.number("value-limit")
+        for fact in [rule.fact for rule in self.policy.stale_after]:
+            known = self.known.get(fact)
+            when = day(known.when) if known else None
+            if isinstance(known, Measured) and today and when and (today - when).days > limit:
+                asked = next(m for m in self.book.measures if m.fact == fact)
+                text = f"{_named(asked)} of {known.when} was not used: it is older than the {limit:g} days that the policy allows at all."
+                self._refuse(asked, text, ", ".join(known.sources))
+                del self.known[fact]
 
     def _body(self) -> None:
         height, weight = self._number("height"), self._number("weight")
@@ -228,8 +264,11 @@ class _Reading:
             when = day(known.when) if known else None
             if not known or not known.sources or not today or (when and (today - when).days <= rule.days):
                 continue
-            text = f"The {rule.fact} used is of {known.when}, older than the {rule.days} days that the policy allows." if when else ""
-            text = text or f"Nobody dated the {rule.fact} used; the policy asks for one of the last {rule.days} days."
+            if rule.fact == "pregnancy" and isinstance(known, Told) and "no" not in known.values:
+                continue
+            says = next((asked.says for asked in self.book.asked if asked.fact == rule.fact), rule.fact)
+            text = f"The {says} used is of {known.when}, older than the {rule.days} days that the policy allows." if when else ""
+            text = text or f"Nobody dated the {says} used; the policy asks for one of the last {rule.days} days."
             self._note(text, *known.sources)
             self.stale.append(Caution(criterion=f"stale-{rule.fact}", says=text, sources=known.sources))
 

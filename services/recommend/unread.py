@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.recommend.codes import CodeBook, words
+from services.recommend.codes import CodeBook, said, words
 from services.recommend.disorders import OUT, OVER
 from services.recommend.exposures import unnamed
 from services.recommend.situation import histology
@@ -10,9 +10,10 @@ from shared.oncology.recommendation import Note
 from shared.oncology.record import Finding, Record
 from shared.oncology.stage import Staging
 
+OPAQUE = "no words, and a code in no list here; or it is of high criticality, in words that name no drug or excipient here"
 CODE = "no words, and a code in no list here"
 ASKS = {
-    "allergy": ("An allergy", "allergies", CODE, "ask what it is to"),
+    "allergy": ("An allergy", "allergies", OPAQUE, "ask what it is to"),
     "condition": ("A condition", "conditions", CODE, "ask what it is before taking silence on contraindications for absence"),
     "drug": (
         "A drug",
@@ -45,14 +46,20 @@ def _histology(record: Record, staging: Staging, book: CodeBook) -> list[Note]:
 
 
 def allergies(record: Record, book: CodeBook) -> list[Finding]:
-    """Allergies in force of which nobody knows what they are to."""
-    known = [codes for d in book.disorders if "allergy" in d.kinds for codes in (d.codes, d.none)]
+    """Allergies in force of which nobody knows what they are to: no words, or of high criticality and words that are not known here."""
+    asked = [d for d in book.disorders if "allergy" in d.kinds]
+    known = [codes for d in asked for codes in (d.codes, d.none)]
+    words_known = tuple(word for d in asked for word in (*d.words, *d.not_words)) + book.never_words + ("taxane", "taxanes")
     return [
         f
         for f in record.findings
         if f.kind == "allergy" and f.verification not in OUT and f.clinical not in OVER
-        if not words(f.concept) and not any(book.means(f.concept, codes) for codes in known) and not book.drug_of(f.concept)
+        if (not words(f.concept) or (_critical(f) and not said(f.concept, words_known))) and not any(book.means(f.concept, codes) for codes in known) and not book.drug_of(f.concept)
     ]
+
+
+def _critical(finding: Finding) -> bool:
+    return any(coding.code == "high" for coding in (finding.severity.codings if finding.severity else ()))
 
 
 def _conditions(record: Record, staging: Staging, book: CodeBook) -> list[Finding]:
