@@ -17,9 +17,10 @@ from services.recommend.dose_sum import remark as dose_remark
 from services.recommend.dose_sum import spent
 from services.recommend.dosing import INPUT, dose, overstated, reduced
 from services.recommend.eligibility import Facts, Judgement, ask, judge
-from services.recommend.fitness import PLANNED, Fitness, fitness
+from services.recommend.fitness import Fitness, fitness
 from services.recommend.hypersensitivity import allergy_rules
 from services.recommend.marks import activity, evidence_figure, marked, places, regulatory, unchecked, works
+from services.recommend.operations import PLANNED
 from services.recommend.policy import Policy
 from services.recommend.radiotherapy import course
 from services.recommend.regimen import Agency, Because, Gives, Predicate, Regimen
@@ -76,9 +77,7 @@ def _then(record: Record) -> Record:
     if as_of is None:
         return record
     there = [
-        f
-        for f in record.findings
-        if not any(date and after(date, as_of) for date in (None if f.status == PLANNED else f.when, f.recorded))
+        f for f in record.findings if not any(date and after(date, as_of) for date in (None if f.status == PLANNED else f.when, f.recorded))
     ]
     return msgspec.structs.replace(record, findings=tuple(there))
 

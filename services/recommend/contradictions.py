@@ -21,7 +21,7 @@ def serial(book: CodeBook, findings: list[Finding]) -> list[Note]:
         other = next((value for value in told[1:] if value[1] != told[0][1] and not _same(value[0], told[0][0])), None)
         if other:
             both = " and ".join(f"{value}{f' ({when})' if when else ''}" for value, when, _ in (told[0], other))
-            text = f"{asked.says[0].upper()}{asked.says[1:]}: {both} are on record; the newest is used. Ask whether both are of this tumour."
+            text = f"Of {asked.says}, {both} are on record; the newest is used. Ask whether each is of this tumour."
             notes.append(Note(text=text, sources=(*told[0][2], *other[2])))
     return notes
 

@@ -9,12 +9,13 @@ import msgspec
 
 from services.recommend.body import clearance, fits, surface
 from services.recommend.codes import CodeBook, Measure, Scale
-from services.recommend.dates import day, earliest, latest, years
 from services.recommend.contradictions import serial
+from services.recommend.dates import day, earliest, latest, years
 from services.recommend.disorders import present
 from services.recommend.eligibility import Fact, Measured, Told
 from services.recommend.fusions import fusions
 from services.recommend.hypersensitivity import drug_allergies
+from services.recommend.operations import operations
 from services.recommend.policy import Policy
 from services.recommend.pressure import uncontrolled
 from services.recommend.readings import Refusal, about, impossible, misdated, numbers, settled, told, usable
@@ -23,8 +24,6 @@ from shared.oncology.recommendation import Caution, Note
 from shared.oncology.record import Finding, Record
 from shared.oncology.stage import Missing
 
-PLANNED = "preparation"  # FHIR: a procedure that is prepared
-NEAR = 28  # days before and after a major operation without bevacizumab: its label
 KARNOFSKY = ((90, 0), (70, 1), (50, 2), (30, 3), (10, 4))
 POUNDS = (2.05, 2.36)  # a weight this many times another is that weight in pounds
 LONGEST_PREGNANCY = 300  # days; an older answer says nothing of today
@@ -70,7 +69,9 @@ class _Reading:
         self._too_old()
         self._age()
         self._pregnancy()
-        self._surgery()
+        self.known |= operations(record, self.known, book)
+        if isinstance(called := self.known.get("advanced-heart-failure"), Told) and "no" not in called.values:
+            self.known["nyha-class"] = msgspec.structs.replace(called, values=("III", "IV"))
         self._pressure(findings)
         self._body()
         self._kidneys()
@@ -189,21 +190,10 @@ class _Reading:
         when = day(told.when) if told else None
         return None if when and today and (today - when).days > LONGEST_PREGNANCY else told
 
-    def _surgery(self) -> None:
-        surgery, today = self.known.get("major-surgery"), day(self.record.today)
-        when = day(surgery.when) if surgery else None
-        if surgery and when and today and when <= today:
-            days = float((today - when).days)
-            self.known["days-since-surgery"] = Measured(low=days, high=days, unit="d", sources=surgery.sources, when=surgery.when)
-        operation = next(d for d in self.book.disorders if d.fact == "major-surgery")
-        planned = [f for f in self.record.findings if f.status == PLANNED and self.book.shows(f, operation)]
-        near = [f for f in planned if not today or not (on := day(f.when)) or abs((on - today).days) <= NEAR]
-        if near:
-            self.known["planned-surgery"] = Told(values=("planned",), sources=tuple(f.source for f in near), when=near[0].when)
-
     def _pressure(self, findings: list[Finding]) -> None:
-        crisis = self.known.get("hypertensive-crisis")
-        if "hypertension" in self.known and (crisis is None or str(crisis) == "no") and (told := uncontrolled(self.book, self.policy, findings)):
+        """Hypertension on record, and too high on two days, is uncontrolled; one reading is not."""
+        told = uncontrolled(self.book, self.policy, findings) if "hypertension" in self.known else None
+        if told and str(self.known.get("hypertensive-crisis", "no")) == "no":
             self.known["hypertensive-crisis"] = told
 
     def _too_old(self) -> None:

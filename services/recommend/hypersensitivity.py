@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.recommend.codes import CodeBook, Disorder, Drug
+from services.recommend.codes import CodeBook, Codes, Disorder, Drug
 from services.recommend.disorders import present
 from services.recommend.eligibility import Told
-from services.recommend.regimen import Contraindication, Place
+from services.recommend.regimen import Contraindication, Level, Place
 from services.recommend.treatments import SWAPS, swaps
 from shared.oncology.record import Record
 
@@ -23,7 +23,7 @@ def _allergy(drug: Drug, book: CodeBook) -> Disorder:
     denied = next(d.not_words for d in book.disorders if d.fact == "platinum-hypersensitivity")
     others = tuple(n for d in book.drugs if d is not drug for n in (d.name, *d.names) if drug.name in n)  # of albumin-bound paclitaxel
     classes = tuple(word for name in SWAPS if name in drug.classes for word in (name, f"{name}s"))
-    codes = {"rxnorm": (drug.rxnorm,) if drug.rxnorm else (), "atc": (drug.atc,) if drug.atc else ()}
+    codes: Codes = {"rxnorm": (drug.rxnorm,) if drug.rxnorm else (), "atc": (drug.atc,) if drug.atc else ()}
     codes |= {system: (*codes.get(system, ()), *listed) for system, listed in drug.codes.items()}
     return Disorder(
         fact=FACT.format(drug.id),
@@ -43,6 +43,6 @@ def allergy_rules(drugs: tuple[str, ...], known: set[str], book: CodeBook) -> li
             fact, itself = FACT.format(other.id), other.id == drug.id
             if fact in known and (itself or (swaps(drug, other) and FACT.format(drug.id) not in known)):
                 says = f"An allergy to {other.name}{'' if itself else f', of the same class as {drug.name}'}"
-                level = "block" if itself else "warn"
+                level: Level = "block" if itself else "warn"
                 rules.append(Contraindication(id=f"{fact}-{drug.id}", fact=fact, is_=True, level=level, says=says, because=BECAUSE))
     return rules

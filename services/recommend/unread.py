@@ -54,7 +54,9 @@ def allergies(record: Record, book: CodeBook) -> list[Finding]:
         f
         for f in record.findings
         if f.kind == "allergy" and f.verification not in OUT and f.clinical not in OVER
-        if (not words(f.concept) or (_critical(f) and not said(f.concept, words_known))) and not any(book.means(f.concept, codes) for codes in known) and not book.drug_of(f.concept)
+        if (not words(f.concept) or (_critical(f) and not said(f.concept, words_known)))
+        and not any(book.means(f.concept, codes) for codes in known)
+        and not book.drug_of(f.concept)
     ]
 
 

@@ -24,6 +24,7 @@ SYSTEMS = {
     "rxnorm": "http://www.nlm.nih.gov/research/umls/rxnorm",
     "atc": "http://www.whocc.no/atc",
     "hgnc": "http://www.genenames.org/geneId",
+    "criticality": "http://hl7.org/fhir/allergy-intolerance-criticality",
     "extent": "https://figaro.example/fhir/CodeSystem/extent-of-disease",
 }
 UCUM = "http://unitsofmeasure.org"

@@ -138,3 +138,26 @@ def test_a_product_is_its_drug_and_an_administration_by_an_unknown_code_is_named
         assert [exposure.drug.id for exposure in exposures] == [drug]
     notes = answer(given("http://www.nlm.nih.gov/research/umls/rxnorm", "9999999")).notes
     assert [note.sources for note in notes if "is not understood" in note.text] == [("MedicationAdministration/m1",)]
+
+
+def test_the_final_analysis_of_a_trial_is_not_shown_on_a_day_before_it() -> None:
+    """KEYNOTE-A18: the ratio of the final analysis, of 2025, stands under its own work, without the DOI of 2024."""
+    staged = Staged(figo_2018="IVA", figo_2009="IVA")
+    for as_of, shown in (("2024-12-01", {0.67}), ("2025-12-01", {0.67, 0.73})):
+        case = msgspec.structs.replace(CASE, as_of=as_of, staged=staged)
+        given = recommend(record(case), staging(staged), library())
+        found = next(c for c in given.candidates if c.regimen == "pembrolizumab-chemoradiation").evidence
+        survival = [figure for figure in found if figure.endpoint == "overall survival" and figure.hazard_ratio]
+        assert {figure.hazard_ratio for figure in survival} == shown
+        assert all(figure.doi is None for figure in survival if figure.hazard_ratio == 0.73)
+
+
+def test_a_trial_is_not_named_on_a_day_before_it_was_registered() -> None:
+    """TroFuse-020 was registered on the 10th of June 2024."""
+    for as_of, there in (("2019-01-01", False), ("2024-06-09", False), ("2024-06-10", True)):
+        worse = [Line(observation="loinc 97509-4", answer="sct 271299001", on=on) for on in ("2018-01-01", "2018-10-01")]
+        lines = (Line(given="carboplatin", on="2018-06-01"), Line(given="paclitaxel", on="2018-06-01"), *worse)
+        staged = Staged(figo_2018="IIB", figo_2009="IIB", state="recurrent", window_end="2017-01-10")
+        case = msgspec.structs.replace(CASE, as_of=as_of, staged=staged, record=lines)
+        trials = {trial.id for trial in recommend(record(case), staging(staged), library()).trials}
+        assert ("trofuse-020" in trials) == there
