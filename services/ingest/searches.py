@@ -60,6 +60,7 @@ def searches_for(patient_id: str) -> Iterator[Search]:
     yield _search("MedicationAdministration", patient_id, ("_include", "MedicationAdministration:medication"))
     yield _search("MedicationStatement", patient_id, ("_include", "MedicationStatement:medication"))
     yield _search("AllergyIntolerance", patient_id)
+    yield _search("BodyStructure", patient_id, optional=True)  # whose size an Observation gives: the primary's, or a metastasis's
 
 
 def changes_of(resource_type: str) -> Iterator[Search]:

@@ -49,16 +49,25 @@ async def test_a_record_holds_what_every_search_found(server: FhirClient) -> Non
         "code": concept("http://snomed.info/sct", "116142003"),
         "performedDateTime": "2026-02-25",
     }
+    lesion = {
+        "resourceType": "BodyStructure",
+        "id": "b1",
+        "meta": SYNTHETIC,
+        "location": concept("http://snomed.info/sct", "10200004"),
+        "patient": {"reference": "Patient/full"},
+    }
+    size = observation("size", "Patient/full", concept("http://loinc.org", "21889-1"), focus=[{"reference": "BodyStructure/b1"}])
     noise = observation("noise", "Patient/full", concept("http://loinc.org", "8310-5"), valueInteger=37)
-    await server.transaction(bundle([*metastatic("full"), drug, given, allergy, surgery, noise]))
+    await server.transaction(bundle([*metastatic("full"), drug, given, allergy, surgery, lesion, size, noise]))
     record, raw = await pull(server, "Patient/full")
     kinds = {finding.kind for finding in record.findings}
     assert kinds >= {"condition", "observation", "procedure", "medication-administration", "allergy"}
     by_source = {finding.source: finding for finding in record.findings}
     assert by_source["MedicationAdministration/a1"].concept.text == "cisplatin"
     assert "Observation/full-p" in by_source, "our own code system is searched as a whole"
+    assert by_source["Observation/size"].lesions, "whose size it is stands in another resource"
     assert "Observation/noise" not in by_source, "body temperature is asked by nobody"
-    assert len(json.loads(raw)) == 10
+    assert len(json.loads(raw)) == 12
     assert record.digest() == (await pull(server, "Patient/full"))[0].digest()
 
 

@@ -53,4 +53,4 @@ def test_every_search_is_of_one_patient_and_filters_by_nothing_but_code() -> Non
         names = {name for name, _ in search.params}
         assert ("patient", "17") in search.params
         assert names <= {"patient", "code", "code:missing", "_include"}
-        assert search.optional <= (search.type == "Observation")
+        assert search.optional <= (search.type in ("Observation", "BodyStructure"))
