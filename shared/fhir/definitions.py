@@ -10,28 +10,16 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any, Protocol
+from typing import Any
 
 from shared.fhir.assertion import FIGARO
 from shared.fhir.codes import SNOMED
+from shared.knowledge.table import Reviewed
 
 Json = dict[str, Any]
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 CERVIX = {"coding": [{"system": SNOMED, "code": "363354003", "display": "Malignant tumor of cervix"}]}
 UNCHECKED = " (not checked against the source)"
-
-
-class Reviewed(Protocol):
-    """Who has looked at a knowledge file, when, and when it is due again."""
-
-    @property
-    def state(self) -> str: ...
-    @property
-    def by(self) -> tuple[str, ...]: ...
-    @property
-    def on(self) -> str | None: ...
-    @property
-    def next(self) -> str: ...
 
 
 def canonical(kind: str, name: str, edition: str | None = None) -> str:

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-
-class Signed(Protocol):
-    """A review, as the head of a knowledge file has it."""
-
-    @property
-    def state(self) -> str: ...
-    @property
-    def by(self) -> tuple[str, ...]: ...
-    @property
-    def on(self) -> str | None: ...
-    @property
-    def next(self) -> str: ...
+from shared.knowledge.table import Reviewed
 
 
 def environment(package: str) -> Environment:
@@ -29,7 +17,7 @@ def environment(package: str) -> Environment:
     return found
 
 
-def signature(review: Signed) -> str:
+def signature(review: Reviewed) -> str:
     """Who has signed, when, and when it is due again."""
     by = f"signed by {', '.join(review.by)} on {review.on}" if review.by else "signed by nobody yet"
     return f"Review: {review.state}, {by}, next due {review.next}."

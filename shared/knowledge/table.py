@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -112,6 +112,19 @@ class Review(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.state == "reviewed" and (len(self.by) < 2 or self.on is None):
             raise ValueError("a reviewed file names two reviewers and a date")
+
+
+class Reviewed(Protocol):
+    """A review as any knowledge file has it, to be printed or exported."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def by(self) -> tuple[str, ...]: ...
+    @property
+    def on(self) -> str | None: ...
+    @property
+    def next(self) -> str: ...
 
 
 class InForce(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from"}):
