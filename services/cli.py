@@ -1,7 +1,7 @@
 """The command `figaro`. Data goes to standard output, messages to standard error; bad input is answered in one sentence.
 
-With `knowledge_commands.py` and `together.py` the only module that may import more than one service. Heavy libraries are imported where
-they are used.
+With `knowledge_commands.py`, `serve_command.py` and `together.py` the only module that may import more than one service. Heavy libraries
+are imported where they are used.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from services.check_command import check
 from services.import_command import bulk_import
 from services.keys_commands import keys
 from services.knowledge_commands import Policies, knowledge
+from services.serve_command import serve
+from services.subscribe_command import subscribe
 from shared.fhir.outcome import FigaroError, Refused, Unreadable, to_bytes
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ app.add_typer(knowledge, name="knowledge")
 app.command("check", epilog="Example: figaro check http://127.0.0.1:8080/fhir")(check)
 app.command("import", epilog="Example: figaro import https://ehr.example/fhir --group cervix --to export --open-cases")(bulk_import)
 app.add_typer(keys, name="keys")
+app.command("serve", epilog="Example: FIGARO_FHIR_BASE=http://127.0.0.1:8080/fhir figaro serve")(serve)
+app.command("subscribe", epilog="Example: figaro subscribe https://ehr.example/fhir")(subscribe)
 
 UNREADABLE = 2
 INTERNAL = 70  # EX_SOFTWARE of sysexits
@@ -205,48 +209,6 @@ def _day(as_of: str | None) -> str | None:
         raise Refused(f"--as-of takes a day as YYYY-MM-DD, not {as_of[:20]!r}.") from None
 
 
-@app.command(epilog="Example: FIGARO_FHIR_BASE=http://127.0.0.1:8080/fhir figaro serve")
-def serve(
-    service: Annotated[
-        str | None, typer.Argument(metavar="[ingest|staging|recommend]", help="One service; all three when none is named.")
-    ] = None,
-) -> None:
-    """Runs one service, or all three in one process. Settings come from the environment (FIGARO_…)."""
-    from shared.service.log import configure
-    from shared.service.serving import run
-    from shared.service.settings import load
-
-    settings: Any
-    application: Any
-    if service is None:
-        from services.together import TogetherSettings, create_together
-
-        settings = load(TogetherSettings)
-        application = create_together(settings)
-    elif service == "ingest":
-        from services.ingest.app import create as create_ingest
-        from services.ingest.settings import IngestSettings
-
-        settings = load(IngestSettings)
-        application = create_ingest(settings)
-    elif service == "staging":
-        from services.staging.app import create as create_staging
-        from services.staging.settings import StagingSettings
-
-        settings = load(StagingSettings)
-        application = create_staging(settings)
-    elif service == "recommend":
-        from services.recommend.app import create as create_recommend
-        from services.recommend.settings import RecommendSettings
-
-        settings = load(RecommendSettings)
-        application = create_recommend(settings)
-    else:
-        raise Refused(f"There is no service {service[:20]}: give ingest, staging or recommend, or none for all three.")
-    configure(settings.log_level)
-    run(application, host=settings.host, port=settings.port)
-
-
 @app.command(epilog="Example: figaro run http://127.0.0.1:8080/fhir --patient 17")
 def run(
     base_url: Annotated[str, typer.Argument(metavar="BASE_URL", help="A FHIR R4 server that may be read and written.")],
@@ -268,40 +230,6 @@ def run(
     sought = Sought((*icd_10, *(f"{SNOMED}|{disorder.code}" for disorder in primary.snomed)), tuple(sites))
     stuck = asyncio.run(run_against(base_url, tuple(patient or ()), sought, as_of=_day(as_of)))
     if stuck:
-        raise typer.Exit(1)
-
-
-@app.command(epilog="Example: figaro subscribe https://ehr.example/fhir")
-def subscribe(
-    base_url: Annotated[str, typer.Argument(metavar="BASE_URL", help="A FHIR server of the settings.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Delete our Subscriptions there.")] = False,
-    topic: Annotated[list[str] | None, typer.Option("--topic", metavar="URL", help="Only this topic; may be given often.")] = None,
-    push: Annotated[
-        bool, typer.Option("--push", help="Print the address for an engine that pushes by itself; reaches no network.")
-    ] = False,
-    json_errors: JsonErrors = False,
-) -> None:
-    """Has a FHIR server notify ingest: creates, verifies and renews Subscriptions. Repeat it whenever you like."""
-    import asyncio
-
-    from rich.console import Console
-
-    from services import subscribing
-    from services.ingest.settings import IngestSettings
-    from shared.service.log import configure
-    from shared.service.settings import load
-
-    configure("ERROR")
-    settings = load(IngestSettings)
-    if push:
-        sys.stdout.write(subscribing.address(base_url, settings) + "\n")
-        return
-    stands = asyncio.run(subscribing.subscribe(base_url, settings, remove=remove, topics=topic or ()))
-    Console(width=None if sys.stdout.isatty() else 150).print(subscribing.table(stands))
-    for one in stands:
-        if not one.works:
-            sys.stderr.write(f"figaro: {one.reference} is {one.status}. {one.error}\n")
-    if not all(one.works for one in stands):
         raise typer.Exit(1)
 
 
