@@ -98,7 +98,7 @@ def walk(pathway: PathwayFile, facts: Facts, given: History, policy: Policy) -> 
             break  # a circle in the file is no progress
         passed.append(state)
         state = pathway.state(out.to)
-    if not missing and _way(state, facts, number) is None:
+    else:  # no way is open: what would open one is asked
         missing = tuple(dict.fromkeys(Missing(way.when[0].fact, way.ask) for way in state.ways if way.ask))
     cycles = facts.known.get("doublet-cycles")
     counted = int(cycles.low) if isinstance(cycles, Measured) else 0
@@ -187,18 +187,14 @@ def _count(number: int, sources: tuple[str, ...]) -> Measured:
 
 
 def _irradiated(record: Record, given: History, starts: list[date]) -> Iterator[tuple[str, Fact]]:
-    """Radiotherapy begun after the first cycle: to the pelvis, ongoing or completed; to other places."""
-    later = [course for course in given.courses if starts and course.start and course.start >= starts[0]]
-    pelvic, today = [course for course in later if course.pelvic], day(record.today)
+    """Radiotherapy to the pelvis begun after the first cycle, ongoing or completed."""
+    pelvic = [course for course in given.courses if starts and course.pelvic and course.start and course.start >= starts[0]]
+    today = day(record.today)
     if pelvic:
         ended = all(course.finding.status == "completed" or _over(course, today) for course in pelvic)
         yield "radiotherapy-after-doublet", Told(values=("completed" if ended else "ongoing",), sources=tuple(c.source for c in pelvic))
     else:
         yield "radiotherapy-after-doublet", Told(values=("no",))
-    if others := [course.source for course in later if course.pelvic is False]:
-        yield "radiotherapy-elsewhere-after-doublet", Told(values=("given",), sources=tuple(others))
-    else:
-        yield "radiotherapy-elsewhere-after-doublet", Told(values=("no",))
 
 
 def _over(course: Course, today: date | None) -> bool:
