@@ -34,8 +34,8 @@ coverage: $(VENV)/ready  ## branch coverage by the tests that need no HAPI; refu
 serve: $(VENV)/ready  ## the three services in one process; settings from FIGARO_…
 	@$(BIN)/figaro serve
 
-hapi: $(VENV)/ready  ## a HAPI FHIR R4 server on loopback, in memory
-	@$(BIN)/python -m tests.peers.hapi_server --port $(PORT)
+hapi: $(VENV)/ready  ## a HAPI FHIR R4 server on loopback, in memory, or with DATA=folder on disk
+	@$(BIN)/python -m tests.peers.hapi_server --port $(PORT) $(if $(DATA),--data $(DATA))
 
 bench: $(VENV)/ready  ## ratios against peers, in one run
 	@$(BIN)/python -m benchmarks.staging

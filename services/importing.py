@@ -54,7 +54,7 @@ async def bulk_import(
         bar.update(task, total=sum(holding.of_file.values()))
         ended: Counter[str] | None = None
         if wanted.at_once is not None:
-            ended = await _cases(sorted(holding.patients), job, wanted.at_once, settings, bar)
+            ended = await cases(sorted(holding.patients), job, wanted.at_once, settings, bar)
     out.print(table(holding, ended))
     for text in notes(holding, job):
         messages.print(text, style=None, highlight=False, markup=False)
@@ -87,7 +87,8 @@ async def fetch(base_url: str, wanted: Wanted, settings: IngestSettings, bar: Pr
         return await export(wire, wanted.ask, wanted.folder, told=Told(progress, files))
 
 
-async def _cases(patients: Sequence[str], job: Job | None, at_once: int, settings: IngestSettings, bar: Progress) -> Counter[str]:
+async def cases(patients: Sequence[str], job: Job | None, at_once: int, settings: IngestSettings, bar: Progress) -> Counter[str]:
+    """Hands these patients to the running services, `at_once` under way at most; how their cases have ended."""
     base = _issuers(settings, job.base if job else None)(job.base if job else None).base
     ledger = await asyncio.to_thread(Ledger, settings.ledger_url)
     try:
@@ -129,6 +130,8 @@ def notes(holding: Holding, job: Job | None) -> list[str]:
         for (severity, code), count in sorted(holding.said.items())
     ]
     told += holding.short
+    if job is not None and job.left_out:
+        told.append(f"The server exports no {', '.join(job.left_out)} with its patients: --system has them, or a case reads them itself.")
     if job is not None and job.manifest is not None:
         if gone := sum(file.count or 0 for file in job.manifest.deleted):
             told.append(f"{gone} deletions are told in deleted/; cases follow them from the server's own word.")

@@ -15,19 +15,23 @@ from shared.fhir.bulk import BulkExports
 from shared.fhir.bulk_files import BulkFiles
 from shared.fhir.bulk_manifest import Ask, Manifest
 from shared.fhir.bulk_wire import BulkWire
-from shared.fhir.outcome import Gone, NotFound, Refused, Unauthorised, Unavailable
+from shared.fhir.outcome import Gone, NotFound, Refused, Rejected, Unauthorised, Unavailable
 
 STATE: Final = "export.json"
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """`status` is where the server is asked; `complete` when every file is here, and only then may the next export start from this one."""
+    """`status` is where the server is asked; `complete` when every file is here, and only then may the next export start from this one.
+
+    `left_out` are types that the server does not export with its patients.
+    """
 
     base: str
     ask: Ask
     status: str | None = None
     manifest: Manifest | None = None
     complete: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 class Told(NamedTuple):
@@ -112,8 +116,19 @@ async def _start(exports: BulkExports, job: Job, folder: Path) -> None:
     for name, _ in job.manifest.placed() if job.manifest else ():
         (folder / name).unlink(missing_ok=True)  # of the export before: two are never mixed
     job.manifest = None
-    job.status = await exports.start(job.ask)
+    job.status, job.left_out = await _started(exports, job.ask)
     _save(job, folder)
+
+
+async def _started(exports: BulkExports, ask: Ask) -> tuple[str, tuple[str, ...]]:
+    """Where to wait, and the types without which the server would start at all."""
+    fewer = ask.of_patients
+    try:
+        return await exports.start(ask), ()
+    except Rejected as error:
+        if error.status not in (400, 422) or fewer == ask or any(issue.code == "not-supported" for issue in error.outcome):
+            raise
+    return await exports.start(fewer), tuple(kind for kind in ask.kinds if kind not in fewer.kinds)
 
 
 async def _fetch(wire: BulkWire, manifest: Manifest, folder: Path, told: Told) -> None:

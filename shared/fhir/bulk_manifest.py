@@ -15,6 +15,7 @@ from shared.fhir.bundle import READ
 from shared.fhir.outcome import NotFhir, Refused
 
 KINDS: Final = tuple(sorted(kind.__name__ for kind in READ))
+OF_NO_PATIENT: Final = frozenset({"Medication"})  # of R4's Patient compartment every other type in KINDS is
 NDJSON: Final = "application/fhir+ndjson"
 _KIND = re.compile(r"[A-Za-z]{1,40}")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -50,6 +51,12 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         if self.group is not None:
             return ("Group", quote(self.group, safe=""), "$export")
         return ("$export",) if self.system else ("Patient", "$export")
+
+    @property
+    def of_patients(self) -> Ask:
+        """Without the types that belong to no patient: HAPI refuses an export of patients that asks for them."""
+        kept = tuple(kind for kind in self.kinds if kind not in OF_NO_PATIENT)
+        return self if self.system or not kept else msgspec.structs.replace(self, kinds=kept)
 
     @property
     def about(self) -> str:

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -29,8 +29,12 @@ def embedded_fhir_server(
     token_life: int = 300,
     notify: Literal["put-resource", "post-endpoint"] = "put-resource",
     patience: float = 60,
+    folder: Path | None = None,
+    port: int = 0,
 ) -> Iterator[str]:
     """Yields the base URL once the server answers; ends it and removes its data on leaving, also after an error.
+
+    Where `folder` is given its data stay there, and the next server of that folder and `port` goes on with them.
 
     With `token` it asks for that bearer token; with `clients` for one of its own token endpoint, where those are registered (`client_id`,
     `scopes`, and `jwks`, `jwks_url` or `client_secret`), which lives for `token_life` seconds. `notify` is how a rest-hook Subscription
@@ -42,13 +46,14 @@ def embedded_fhir_server(
         raise Refused(
             "The embedded FHIR server is not installed: pip install 'figaro-fhir[demo]', or give the base URL of a server you have."
         )
-    with tempfile.TemporaryDirectory(prefix="figaro-fhir-") as folder:
+    with ExitStack() as stack:
+        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="figaro-fhir-")))
         # The child gets the socket and not a port number, so that nobody else can take the port in between.
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_server(("127.0.0.1", port)) as listener:
             base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/fhir"
-            process = _start(Path(folder), listener, _settings(base_url, folder, _auth(token, clients, token_life), notify))
+            process = _start(place, listener, _settings(base_url, str(place), _auth(token, clients, token_life), notify))
         try:
-            _await(process, base_url, patience, Path(folder, "log"))
+            _await(process, base_url, patience, place / "log")
             yield base_url
         finally:
             _end(process)

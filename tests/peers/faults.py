@@ -14,7 +14,7 @@ import struct
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 from aiohttp import web
@@ -63,11 +63,14 @@ class Proxy:
         return text.replace(self.upstream, self.base_url)
 
 
+P = TypeVar("P", bound=Proxy)
+
+
 @asynccontextmanager
-async def faulty(upstream: str) -> AsyncIterator[Proxy]:
+async def faulty(upstream: str, kind: type[P] = Proxy) -> AsyncIterator[P]:  # type: ignore[assignment]
     """The proxy on a free port of this machine."""
     async with aiohttp.ClientSession() as session:
-        proxy = Proxy(upstream, session)
+        proxy = kind(upstream, session)
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/fhir{rest:.*}", proxy.handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

@@ -1,18 +1,28 @@
-"""A real FHIR R4 server for the tests and for trying Figaro out: HAPI FHIR JPA, in memory.
+"""A real FHIR R4 server for the tests and for trying Figaro out: HAPI FHIR JPA, in memory or in a folder.
 
 The server is our own small Maven project beside this module, ``hapi/``. The first use builds it,
 which needs a JDK 17, Maven and Maven Central (275 MB fetched, once); later uses start the jar of
-230 MB that is there. On two cores it builds in about 15 seconds, starts in about 20, and takes
-700 MB of memory. It listens on loopback only, keeps nothing after it ends, and calls nobody but
-the endpoints of the Subscriptions it is given.
+230 MB that is there. On two cores it builds in about 15 seconds, starts in about 17, and takes
+700 MB of memory. It listens on loopback only, keeps nothing after it ends unless it is given a
+folder, and calls nobody but the endpoints of the Subscriptions it is given.
 
 In a test::
 
     with hapi_server() as base:
         urllib.request.urlopen(f"{base}/Patient?_summary=count")
 
-By hand: ``python -m tests.peers.hapi_server --port 8080``.
+One that is restarted, with what it holds::
+
+    server = HapiServer(data=folder)
+    server.start()
+    server.kill()
+    server.start()  # at the same address
+    server.stop()
+
+By hand: ``python -m tests.peers.hapi_server --port 8080 --data var/hapi``.
 """
+
+from __future__ import annotations
 
 import argparse
 import fcntl
@@ -52,45 +62,81 @@ def jar() -> Path:
     return JAR
 
 
+class HapiServer:
+    """One server, on loopback. `port` 0 takes a free one and keeps it; with `data`, a folder, what it holds survives its end."""
+
+    def __init__(self, port: int = 0, data: Path | None = None) -> None:
+        self.base = ""
+        self._port = port
+        self._data = data
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> str:
+        """Its base URL, once it answers. Raises RuntimeError with the end of its log where it does not."""
+        # C1 alone: what runs for seconds gains nothing from the other compiler, which takes half of the start.
+        command = [_tool("java"), "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", str(jar())]
+        command += [f"--server.port={self._port}", "--until-eof"]
+        if self._data is not None:
+            self._data.mkdir(parents=True, exist_ok=True)
+            command.append(f"--data={self._data.resolve()}")
+        with tempfile.TemporaryFile() as log:
+            # The server ends when its standard input does, so it never outlives a killed test run.
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            try:
+                self.base = _wait(self._process, log.fileno())
+            except BaseException:
+                self.kill()
+                raise
+        self._port = int(self.base.removesuffix("/fhir").rpartition(":")[2])
+        return self.base
+
+    def stop(self) -> None:
+        """As an operator does; at once where it does not listen."""
+        self._end(signal.SIGTERM, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """At once, without a word."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, *asks: signal.Signals) -> None:
+        if (process := self._process) is None:
+            return
+        for ask in asks:
+            if process.poll() is None:
+                os.killpg(process.pid, ask)
+            try:
+                process.wait(STOP_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        if process.stdin:
+            process.stdin.close()
+        self._process = None
+
+
 @contextmanager
-def hapi_server(port: int = 0) -> Iterator[str]:
+def hapi_server(port: int = 0, data: Path | None = None) -> Iterator[str]:
     """Run the server and yield its base URL; port 0 takes a free one."""
-    command = [
-        _tool("java"),
-        "-Xmx1g",
-        "-XX:+UseSerialGC",
-        "-jar",
-        str(jar()),
-        f"--server.port={port}",
-        "--until-eof",
-    ]
-    with tempfile.TemporaryFile() as log:
-        # The server ends when its standard input does, so it never outlives a killed test run.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            yield _wait(process, log.fileno())
-        finally:
-            _stop(process)
+    server = HapiServer(port, data)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the server in the foreground until Ctrl-C."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--port", type=int, default=8080, help="0 takes a free one")
-    port = parser.parse_args(arguments).port
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="keep what it holds there; without, it forgets")
+    told = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _exit)
     try:
         if not _built():
             print("Building HAPI with Maven ...", flush=True)
             jar()
         print("Starting HAPI ...", flush=True)
-        with hapi_server(port) as base:
+        with hapi_server(told.port, told.data) as base:
             print(f"HAPI at {base}, Ctrl-C ends it", flush=True)
             signal.pause()
     except KeyboardInterrupt:
@@ -163,19 +209,6 @@ def _read(log: int) -> bytes:
 
 def _tail(output: bytes) -> str:
     return "\n".join(output.decode(errors="replace").splitlines()[-TAIL_LINES:])
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    for ask in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
-            os.killpg(process.pid, ask)
-        try:
-            process.wait(STOP_SECONDS)
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    if process.stdin:
-        process.stdin.close()
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

@@ -109,6 +109,21 @@ async def test_bd_01_a_server_without_export_is_one_sentence_that_says_so(tmp_pa
     assert "Mrs Example" not in str(error.value)
 
 
+async def test_bd_01_a_server_that_exports_no_medication_with_its_patients_is_asked_without_and_that_is_kept(tmp_path: Path) -> None:
+    """As HAPI does, which answers 400."""
+    async with two() as server:
+        server.plan("start", said(400, "processing"), said(400, "processing"))
+        assert list(await fetched(server, tmp_path / "e")) == NAMES
+        first, second = (json.loads(one.body)["parameter"][1]["valueString"] for one in server.asked("POST", "/fhir/Patient/$export"))
+        assert set(first.split(",")) - set(second.split(",")) == {"Medication"}
+        job = held(tmp_path / "e")
+        assert job is not None
+        assert job.left_out == ("Medication",)
+        server.plan("start", said(400, "processing"), said(400, "processing"))
+        with pytest.raises(Rejected):
+            await fetched(server, tmp_path / "f", Ask(system=True))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"group": "../x"}, {"group": ".."}, {"kinds": ("A,B",)}, {"since": "yesterday"}, {"group": "1", "system": True}],

@@ -1,6 +1,8 @@
 package peers.hapi;
 
+import ca.uhn.fhir.batch2.api.IJobMaintenanceService;
 import ca.uhn.fhir.batch2.jobs.config.Batch2JobsConfig;
+import ca.uhn.fhir.batch2.jobs.export.BulkDataExportProvider;
 import ca.uhn.fhir.context.FhirContext;
 import ca.uhn.fhir.context.support.IValidationSupport;
 import ca.uhn.fhir.jpa.api.config.JpaStorageSettings;
@@ -33,6 +35,8 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import javax.sql.DataSource;
 import org.hl7.fhir.dstu2.model.Subscription.SubscriptionChannelType;
 import org.springframework.beans.factory.config.ConfigurableListableBeanFactory;
@@ -47,15 +51,17 @@ import org.springframework.boot.web.servlet.context.ServletWebServerApplicationC
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Import;
 import org.springframework.context.annotation.Primary;
+import org.springframework.core.env.Environment;
 import org.springframework.orm.jpa.JpaTransactionManager;
 import org.springframework.orm.jpa.LocalContainerEntityManagerFactoryBean;
 import org.springframework.transaction.PlatformTransactionManager;
 
 /**
- * A FHIR R4 server for tests: HAPI FHIR JPA on in-memory H2, on loopback only.
+ * A FHIR R4 server for tests: HAPI FHIR JPA on H2, in memory or below {@code --data=FOLDER}, on
+ * loopback only.
  *
  * <p>It keeps HAPI's strict defaults (referential integrity, unknown search parameters refused) and
- * adds rest-hook Subscriptions. It calls nobody but the endpoints of those Subscriptions: no
+ * adds rest-hook Subscriptions and bulk export. It calls nobody but the endpoints of those Subscriptions: no
  * terminology server, no packages, no validation. Every search is run anew, never answered from an
  * earlier result.
  */
@@ -90,10 +96,23 @@ public class HapiServer {
     application.setDefaultProperties(DEFAULTS);
     application.setBannerMode(Banner.Mode.OFF);
     var context = (ServletWebServerApplicationContext) application.run(args);
+    var jobs = context.getBean(IJobMaintenanceService.class);
+    var rounds = Executors.newSingleThreadScheduledExecutor();
+    rounds.scheduleWithFixedDelay(() -> further(jobs), 250, 250, TimeUnit.MILLISECONDS);
     System.out.printf("HAPI ready http://127.0.0.1:%d/fhir%n", context.getWebServer().getPort());
     if (List.of(args).contains("--until-eof")) {
       System.in.transferTo(OutputStream.nullOutputStream());
-      context.close();
+      rounds.shutdownNow();
+      System.exit(0); // closes the context; a thread of HAPI's own may not end by itself
+    }
+  }
+
+  /** An export goes on in steps, and HAPI itself looks once a minute whether the next may begin. */
+  private static void further(IJobMaintenanceService jobs) {
+    try {
+      jobs.runMaintenancePass();
+    } catch (RuntimeException notNow) {
+      // The database was busy or is closing: the next pass comes soon, or none is needed.
     }
   }
 
@@ -104,6 +123,7 @@ public class HapiServer {
     settings.setEnforceReferentialIntegrityOnDelete(true);
     settings.setReuseCachedSearchResultsForMillis(null);
     settings.setSchedulingDisabled(true);
+    settings.setEnableTaskBulkExportJobExecution(true);
     return settings;
   }
 
@@ -131,10 +151,13 @@ public class HapiServer {
     return email -> {};
   }
 
+  /** In a file every commit is on the disk at once, so that a kill loses nothing that was answered. */
   @Bean
-  DataSource dataSource() {
+  DataSource dataSource(Environment options) {
+    var folder = options.getProperty("data");
     var source = new HikariDataSource();
-    source.setJdbcUrl("jdbc:h2:mem:hapi");
+    source.setJdbcUrl(
+        folder == null ? "jdbc:h2:mem:hapi" : "jdbc:h2:file:" + folder + "/hapi;WRITE_DELAY=0");
     source.setMaximumPoolSize(20);
     return source;
   }
@@ -145,14 +168,15 @@ public class HapiServer {
       ConfigurableListableBeanFactory beans,
       FhirContext fhir,
       JpaStorageSettings settings,
-      DataSource source) {
+      DataSource source,
+      Environment options) {
     var factory = HapiEntityManagerFactoryUtil.newEntityManagerFactory(beans, fhir, settings);
     factory.setPersistenceUnitName("hapi");
     factory.setDataSource(source);
     factory.setJpaPropertyMap(
         Map.of(
             "hibernate.dialect", HapiFhirH2Dialect.class.getName(),
-            "hibernate.hbm2ddl.auto", "create-only",
+            "hibernate.hbm2ddl.auto", options.containsProperty("data") ? "update" : "create-only",
             "hibernate.jdbc.batch_size", "20",
             "hibernate.search.enabled", "false"));
     return factory;
@@ -170,6 +194,7 @@ public class HapiServer {
       IFhirSystemDao<?, ?> systemDao,
       IJpaSystemProvider systemProvider,
       ResourceProviderFactory resourceProviders,
+      BulkDataExportProvider bulkExport,
       DatabaseBackedPagingProvider paging,
       JpaStorageSettings settings,
       ISearchParamRegistry searchParameters,
@@ -181,6 +206,7 @@ public class HapiServer {
     var server = new RestfulServer(fhir);
     server.registerProviders(resourceProviders.createProviders());
     server.registerProvider(systemProvider);
+    server.registerProvider(bulkExport);
     server.setServerConformanceProvider(
         new JpaCapabilityStatementProvider(
             server, systemDao, settings, searchParameters, definitions));
