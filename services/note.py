@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from services.words import answer, capital, day, either, histology, is_category, joined, origin, site
+from shared.fhir.words import answer, capital, day, either, histology, is_category, joined, origin, site
 from shared.oncology.record import Finding, Issue, Record
 from shared.oncology.stage import Because, EditionStage, Metastasis, Staging
 

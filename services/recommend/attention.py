@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from services.recommend.citations import address_of, places
+from services.recommend.citations import places
 from shared.fhir.detected_issue import detected_issue
 from shared.oncology.recommendation import Candidate, Caution, Citation, Recommendation
 from shared.oncology.stage import Staging
+from shared.oncology.wording import address_of
 
 Json = dict[str, Any]
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.recommend.citations import places, sentence
-from services.recommend.dosage import basis_words, rule_words
-from services.recommend.irradiation_request import course_words
+from services.recommend.citations import places
 from services.recommend.xhtml import heading, items, marked_items, paragraph, strong, table, text
 from shared.oncology.recommendation import Candidate, Caution, DoseAmount, Reason, Recommendation
+from shared.oncology.wording import basis_words, course_words, rule_words, sentence
 
 _ANSWERS = {"holds": "Met", "fails": "Fails", "unknown": "Not known"}
 _VERDICTS = {"eligible": "eligible on the record", "cannot-tell": "cannot tell yet", "ruled-out": "ruled out"}

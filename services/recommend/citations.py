@@ -12,6 +12,7 @@ from typing import Any
 from services.recommend.eligibility import UNCHECKED
 from shared.fhir.assertion import FIGARO
 from shared.oncology.recommendation import Candidate, Caution, Citation, EvidenceFigure, Reason
+from shared.oncology.wording import address_of, sentence
 
 Json = dict[str, Any]
 
@@ -37,47 +38,9 @@ def document(figure: EvidenceFigure) -> Json:
     return found
 
 
-def sentence(figure: EvidenceFigure) -> str | None:
-    """A checked figure as one would say it: endpoint, hazard ratio with interval, medians, n, population, arms. None where unchecked."""
-    if not figure.checked or figure.endpoint is None:
-        return None
-    parts = []
-    if figure.hazard_ratio is not None:
-        interval = f" ({figure.level or 95} % CI {figure.ci[0]:.2f} to {figure.ci[1]:.2f})" if figure.ci else ""
-        parts.append(f"HR {figure.hazard_ratio:.2f}{interval}")
-    if figure.months:
-        parts.append(f"median {figure.months[0]:g} against {figure.months[1]:g} months")
-    if figure.says:
-        parts.append(figure.says)
-    if figure.p:
-        parts.append(f"p {figure.p}")
-    if figure.n:
-        parts.append(f"n {figure.n}")
-    if figure.population:
-        parts.append(figure.population)
-    if figure.arms and parts:
-        parts.append(" against ".join(figure.arms))
-    return f"{figure.endpoint}: {', '.join(parts)}" if parts else None
-
-
 def places(rule: Reason | Caution) -> str:
     """The works of a criterion, each with the place in it."""
     return "; ".join(f"{work}, {at}" for work, at in zip(rule.evidence, rule.at, strict=False))
-
-
-def identifiers(work: Citation | EvidenceFigure) -> str:
-    """DOI, PubMed and registry number in words, those that were checked."""
-    named = {"doi": work.doi, "PMID": work.pmid, "": work.nct}
-    return ", ".join(f"{name} {value}".strip() for name, value in named.items() if value)
-
-
-def address_of(work: Citation | EvidenceFigure) -> str | None:
-    """Where the work is found: by its DOI, else in PubMed, else in its registry."""
-    if work.doi:
-        return f"https://doi.org/{work.doi}"
-    if work.pmid:
-        return f"https://pubmed.ncbi.nlm.nih.gov/{work.pmid}/"
-    return f"https://clinicaltrials.gov/study/{work.nct}" if work.nct else None
 
 
 def _justifications(candidate: Candidate, works: dict[str, Citation]) -> list[Json]:

@@ -12,7 +12,6 @@ from typing import get_args
 from services.recommend import wording
 from services.recommend.citations import document
 from services.recommend.evidence import Figure
-from services.recommend.irradiation_request import course_words
 from services.recommend.marks import activity, evidence_figure, marked
 from services.recommend.options import Drug
 from services.recommend.policy import Policy
@@ -23,6 +22,7 @@ from shared.fhir import definitions as fhir
 from shared.fhir.assertion import concept
 from shared.fhir.codes import ATC, RXNORM, SNOMED
 from shared.fhir.definitions import CERVIX, TERMINOLOGY, Json, canonical
+from shared.oncology.wording import course_words
 
 UCUM = "http://unitsofmeasure.org"
 UNKNOWN = "{}"  # FHIRPath for the empty collection

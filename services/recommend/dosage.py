@@ -9,34 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from shared.oncology.recommendation import Activity, DoseAmount
+from shared.oncology.wording import UNCHECKED, basis_words, days_words, rule_words
 
 Json = dict[str, Any]
 NEVER = "Reference, never an order"
-UNCHECKED = "not checked against the source"
 _UCUM = "http://unitsofmeasure.org"
-_FORMULAS = {
-    "mosteller": "by body surface (Mosteller)",
-    "du-bois": "by body surface (DuBois)",
-    "as recorded": "by body surface, as recorded",
-    "by weight": "by weight",
-    "flat, by weight": "flat, by band of weight",
-}
-_INPUTS = {
-    "bsa_m2": "body surface {} m2",
-    "height_cm": "height {} cm",
-    "weight_kg": "weight {} kg",
-    "weight_used": "weight used: {}",
-    "age_years": "age {}",
-    "creatinine_mg_dl": "creatinine {} mg/dL",
-    "creatinine_floor_mg_dl": "creatinine at least {} mg/dL",
-    "egfr_ml_min_173": "eGFR {} mL/min/1.73 m2",
-    "bsa_formula": "body surface by {}",
-    "recorded_date": "recorded on {}",
-    "clearance_date": "clearance recorded on {}",
-    "gfr_ml_min": "clearance {} mL/min",
-    "uncapped_mg": "without the cap {} mg",
-}
-_DATED = ("height_cm", "weight_kg", "creatinine_mg_dl", "egfr_ml_min_173")
 
 
 def dosage(dose: DoseAmount, line: Activity | None, *, proposed: bool) -> Json:
@@ -71,17 +48,8 @@ def timing(dose: DoseAmount) -> Json | None:
     often = dose.times_a_day if daily else max(len(dose.day), 1) * dose.times_a_day
     return {
         "repeat": {"frequency": often, "period": dose.cycle_days, "periodUnit": "d"},
-        "code": {"text": _days(dose)},
+        "code": {"text": days_words(dose)},
     }
-
-
-def rule_words(dose: DoseAmount, line: Activity | None = None) -> str:
-    """Drug, rule, way and rhythm, as the knowledge says them; with the mark where nobody has checked them."""
-    if line is not None:
-        words = line.activity + (f", {line.repeats}" if line.repeats else "") + (f", from day {line.day}" if line.day > 1 else "")
-    else:
-        words = " ".join(filter(None, (dose.drug, dose.rule, dose.route))) + f", {_days(dose)}"
-    return words if dose.checked else f"{words} ({UNCHECKED})"
 
 
 def amount_words(dose: DoseAmount) -> str:
@@ -91,31 +59,6 @@ def amount_words(dose: DoseAmount) -> str:
         return f"No amount for this patient: {f'less than the rule, by the label. {why}' if why else 'see what is missing'}"
     policy = f", by policy {dose.rounded:g} {dose.unit}" if dose.rounded is not None else ""
     return f"For this patient {dose.amount:g} {dose.unit}{policy}" + (f": {basis}" if (basis := basis_words(dose)) else "")
-
-
-def basis_words(dose: DoseAmount) -> str:
-    """Formula, inputs with their dates, what was capped, and the rounding; nothing for a flat dose."""
-    basis = dose.basis
-    formula = str(basis.get("formula") or "")
-    if formula in ("", "flat"):
-        return ""
-    words = [_FORMULAS.get(formula, formula.replace("calvert", "Calvert"))]
-    for name, says in _INPUTS.items():
-        if (value := basis.get(name)) is not None:
-            date = basis.get(f"{name.partition('_')[0]}_date") if name in _DATED else None
-            words.append(says.format(f"{value:g}" if isinstance(value, float) else value) + (f" of {date}" if date else ""))
-    if "creatinine_mg_dl" in basis and not basis.get("creatinine_floor_mg_dl"):
-        words.append("creatinine without a floor")
-    if basis.get("gfr_used_ml_min") != basis.get("gfr_ml_min"):
-        words.append(f"clearance taken as {basis['gfr_used_ml_min']:g} mL/min, the cap")
-    return ", ".join([*words, *([f"rounded {basis['rounding']}"] if "rounding" in basis else [])])
-
-
-def _days(dose: DoseAmount) -> str:
-    if dose.cycle_days == 1:
-        return "once a day" if dose.times_a_day == 1 else "twice a day"
-    days = f"day {', '.join(map(str, dose.day))}" if dose.day else ""
-    return f"{days} every {dose.cycle_days} days".strip() if dose.cycle_days else days
 
 
 def _quantity(value: float, unit: str) -> Json:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.recommend.dosage import NEVER, UNCHECKED
+from services.recommend.dosage import NEVER
 from shared.fhir.assertion import MCODE, concept
 from shared.fhir.codes import SNOMED
 from shared.oncology.recommendation import Radiotherapy
+from shared.oncology.wording import course_words
 
 Json = dict[str, Any]
 _PRESCRIBED = "http://hl7.org/fhir/us/codex-radiation-therapy/StructureDefinition/codexrt-radiotherapy-dose-prescribed-to-volume"
@@ -19,12 +20,6 @@ _PHOTONS, _HIGH_DOSE_RATE = "1156506007", "394902000"
 # No technique is told: mCODE's invariants ask for one beside a modality, and take the null flavour.
 _TECHNIQUE = {"url": MCODE + "mcode-radiotherapy-technique", "valueCodeableConcept": concept(_NULL, "UNC", "For the radiation oncologist")}
 _CERVIX, _PELVIS, _BONE = "71252005", "12921003", "119186007"
-_NAMES = {
-    "external-beam": "external beam radiotherapy",
-    "nodal-boost": "boost",
-    "palliative": "palliative radiotherapy",
-    "stereotactic": "stereotactic radiotherapy",
-}
 _SITES = {"cervix": _CERVIX, "pelvis": _PELVIS, "painful bone": _BONE}
 
 
@@ -41,27 +36,6 @@ def irradiation(course: Radiotherapy, patient: Json) -> Json:
         found["contained"] = [{"resourceType": "BodyStructure", "id": "volume", "location": _site(course), "patient": patient}]
         found["extension"].append({"url": _PRESCRIBED, "extension": _prescribed(course, course.total_gy)})
     return found
-
-
-def course_words(course: Radiotherapy) -> str:
-    """A course of radiotherapy as its total, fractions, EQD2 and BED in gray."""
-    target, _, more = course.target.partition("; ")
-    words = []
-    if course.total_gy is not None:
-        words.append(f"{_gray(course.total_gy)} Gy")
-    if course.fractions is not None:
-        words.append(f"in {_gray(course.fractions)} fraction{'' if course.fractions == 1 else 's'}")
-    if course.gy_per_fraction is not None:
-        words.append(f"of {_gray(course.gy_per_fraction)} Gy")
-    effects = [f"{name} {_gray(value)} Gy" for name, value in (("EQD2", course.eqd2_gy), ("BED", course.bed_gy)) if value is not None]
-    if effects:
-        words.append(f"({', '.join(effects)}, alpha/beta {course.alpha_beta:g})")
-    head = f"{_NAMES.get(course.course, course.course)} to the {target}{': ' if words else ''}{' '.join(words)}"
-    return "; ".join(filter(None, (head, more))) + ("" if course.checked else f" ({UNCHECKED})")
-
-
-def _gray(value: tuple[float, float] | float) -> str:
-    return f"{value[0]:g} to {value[1]:g}" if isinstance(value, tuple) else f"{value:g}"
 
 
 def _modality(course: Radiotherapy) -> Json:

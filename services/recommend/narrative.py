@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from services.recommend import activities, candidate_table
 from services.recommend.attention import blocked
-from services.recommend.citations import identifiers
 from services.recommend.xhtml import heading, items, marked_items, paragraph, strong, table, text
 from shared.oncology.recommendation import Note, Pathway, Prognosis, Recommendation, Trial
 from shared.oncology.stage import EditionStage, Metastasis, Staging
+from shared.oncology.wording import identifiers
 
 _USE = (
     "Supports a multidisciplinary board for adults with histologically proven carcinoma of the cervix. It lists candidate options with "

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from services.recommend.citations import document, documentation
 from services.recommend.dosage import dosage, timing
-from services.recommend.irradiation_request import course_words, irradiation
+from services.recommend.irradiation_request import irradiation
 from shared.fhir.assertion import FIGARO, MCODE, concept, reference
 from shared.fhir.codes import ATC, RXNORM, SNOMED
 from shared.oncology.recommendation import Activity, Candidate, Citation, DoseAmount
 from shared.oncology.stage import Staging
+from shared.oncology.wording import course_words
 
 __all__ = ["Drug", "Option", "action", "course_words", "describe", "document", "options", "regimen_canonical"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from services.recommend.citations import document, sentence
+from services.recommend.citations import document
 from services.recommend.codes import Derived, Disorder, Measure, Scale
 from services.recommend.definitions import SETTINGS
 from services.recommend.evidence import Work
@@ -18,6 +18,7 @@ from services.recommend.regimen import Because
 from services.recommend.shelf import Library
 from shared.fhir import definitions as fhir
 from shared.fhir.definitions import Json
+from shared.oncology.wording import sentence
 
 _IDENTIFIERS = {"doi": "https://doi.org", "pmid": "https://pubmed.ncbi.nlm.nih.gov", "nct": "https://clinicaltrials.gov"}
 FOLDERS = {"precautions": "Precautions", "policy": "Policy", "trials": "Trial", "pathways": "Pathway", "prognosis": "Prognostic table"}

@@ -14,11 +14,11 @@ from services.recommend.candidates import recommend
 from services.recommend.careplan import transaction
 from services.recommend.decision import Answer, decision
 from services.recommend.dosage import dosage
-from services.recommend.irradiation_request import course_words
 from services.recommend.library import FOLDER, library
 from shared.fhir.r4 import check, references
 from shared.oncology.recommendation import DoseAmount, Radiotherapy
 from shared.oncology.record import Issue
+from shared.oncology.wording import course_words
 from tests.recommend.case import Case, Line, Spread, Staged, record, staging
 from tests.recommend.test_careplan import AT, EVERY, answer, of, write
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from services.words import answer, origin
 from shared.fhir.codes import SNOMED
+from shared.fhir.words import answer, origin
 from shared.oncology.record import Coding, Component, Concept, Finding, Quantity, Value
 
 SIZE = Value(quantity=Quantity(Decimal(45), "mm", ">"))
