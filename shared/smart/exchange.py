@@ -25,12 +25,16 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Said:
-    """An answer below 300, or a refusal with 4xx. `skew`: seconds by which the server's clock is ahead of ours; None: it told no time."""
+    """An answer below 300, or a refusal with 4xx. `skew`: seconds by which the server's clock is ahead of ours; None: it told no time.
+
+    `max_age`: seconds for which Cache-Control lets it be kept; None: it does not say.
+    """
 
     status: int
     media: str
     body: bytes
     skew: float | None
+    max_age: float | None = None
 
 
 async def exchange(
@@ -49,7 +53,8 @@ async def exchange(
         request = session.request(method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False, timeout=_TIMEOUT)
         async with request as answer:
             received = {name.lower(): value for name, value in answer.headers.items()}
-            said = Said(answer.status, answer.content_type.lower(), await _body(answer, place), _skew(received.get("date"), clock()))
+            came, skew, kept = await _body(answer, place), _skew(received.get("date"), clock()), _max_age(received.get("cache-control", ""))
+            said = Said(answer.status, answer.content_type.lower(), came, skew, kept)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise unreached(error, place, connect=_CONNECT, read=_TOTAL, writing=False) from error
     if said.status >= 300 and said.status not in (400, 401, 403, 404):
@@ -90,3 +95,12 @@ def _skew(date: str | None, now: float) -> float | None:
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+
+
+def _max_age(cache_control: str) -> float | None:
+    """RFC 9111, 5.2.2; what may not be kept is kept for no second."""
+    said = [part.strip().lower() for part in cache_control.split(",")]
+    if "no-store" in said or "no-cache" in said:
+        return 0.0
+    age = next((part[8:].strip('"') for part in said if part.startswith("max-age=")), "")
+    return float(age) if age.isdecimal() else None

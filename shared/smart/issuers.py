@@ -19,6 +19,8 @@ from yarl import URL
 from shared.fhir.guard import fhir_base
 from shared.fhir.outcome import KnowledgeError, Refused
 from shared.knowledge.loader import load
+from shared.smart.hook_client import HookClient
+from shared.smart.launch import Launch
 from shared.smart.secrets import Given, Secret
 
 Role = Literal["read", "write"]
@@ -78,6 +80,8 @@ class Notices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One FHIR server. `hosts`: others that its endpoints may be on. `policy`: recommend's, where it is not the default.
 
+    `launch`: how clinicians open Figaro from there; without it nobody can.
+
     Without `write` nothing is written there, and the answer stands on our own page: `write_mode` has to say so, that nobody forgets it.
     """
 
@@ -90,6 +94,8 @@ class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     limits: Rates = Rates()
     policy: Text | None = None
     subscription: Notices | None = None
+    launch: Launch | None = None
+    hooks: tuple[HookClient, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", self.id):
@@ -103,7 +109,7 @@ class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def url(self) -> URL:
         """The base; raises Refused where a secret would go over plain http."""
-        return fhir_base(self.base, with_token=any(auth not in (None, _OPEN) for auth in (self.read, self.write)))
+        return fhir_base(self.base, with_token=any(auth not in (None, _OPEN) for auth in (self.read, self.write, self.launch)))
 
     def client(self, role: Role) -> Auth | None:
         """Who we are there, to read or to write."""
@@ -117,10 +123,14 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for what, values in (("id", [one.id for one in self.issuers]), ("base", [one.base for one in self.issuers])):
             if twice := [value for number, value in enumerate(values) if value in values[:number]]:
                 raise ValueError(f"two issuers have the {what} {twice[0]}")
+        callers = [(client.iss, client.tenant) for one in self.issuers for client in one.hooks]
+        if len(callers) != len(set(callers)):
+            raise ValueError("two of `hooks` have the same `iss` and `tenant`: nothing tells whose patients they ask about")
 
 
-_KINDS = (_File, Issuer, Rates, Notices, Open, Bearer, ClientSecret, PrivateKeyJwt, Secret)
-_WORDS: Final = {"auth", "write_mode: page", *(name for kind in _KINDS for name in kind.__struct_fields__)}
+_KINDS = (_File, Issuer, Rates, Notices, Launch, HookClient, Open, Bearer, ClientSecret, PrivateKeyJwt, Secret)
+_OURS: Final = ("auth", "auth: none", "write_mode: page", "embedded: false")
+_WORDS: Final = {*_OURS, *(name for kind in _KINDS for name in kind.__struct_fields__)}
 
 
 class Issuers:
@@ -168,6 +178,8 @@ def issuers_of(*, file: Path | None, base: str | None, bases: Iterable[str], tok
         issuers(base)
     for issuer in found:
         _check(issuer.client(role))
+        if role == "read" and issuer.launch:
+            _check(app_client(issuer.launch))
     return issuers
 
 
@@ -216,7 +228,13 @@ def _rooted(issuer: Issuer, folder: Path) -> Issuer:
     """With every path of it absolute."""
     read, write = _placed(issuer.read, folder), _placed(issuer.write, folder) if issuer.write else None
     notices = issuer.subscription and Notices(tuple(_secret(one, folder) for one in issuer.subscription.secrets))
-    return msgspec.structs.replace(issuer, read=read, write=write, subscription=notices)
+    launch = issuer.launch and msgspec.structs.replace(
+        issuer.launch,
+        keys=str(folder / issuer.launch.keys) if issuer.launch.keys else None,
+        secret=_secret(issuer.launch.secret, folder) if issuer.launch.secret else None,
+    )
+    hooks = tuple(msgspec.structs.replace(one, keys=str(folder / one.keys)) if one.keys else one for one in issuer.hooks)
+    return msgspec.structs.replace(issuer, read=read, write=write, subscription=notices, launch=launch, hooks=hooks)
 
 
 def _placed(auth: Auth, folder: Path) -> Auth:
@@ -229,6 +247,13 @@ def _placed(auth: Auth, folder: Path) -> Auth:
 
 def _secret(secret: Secret, folder: Path) -> Secret:
     return Secret(file=str(folder / secret.file)) if secret.file else secret
+
+
+def app_client(launch: Launch) -> ClientSecret | PrivateKeyJwt | None:
+    """How the app says who it is to a token endpoint; None for a public one."""
+    if launch.keys is not None:
+        return PrivateKeyJwt(client_id=launch.client_id, scopes=(), keys=launch.keys)
+    return ClientSecret(client_id=launch.client_id, scopes=(), secret=launch.secret) if launch.secret is not None else None
 
 
 def _check(auth: Auth | None) -> None:

@@ -10,6 +10,7 @@ from shared.fhir.client import FhirClient
 from shared.fhir.guard import Reach
 from shared.fhir.pace import Pace
 from shared.fhir.reach import guarded
+from shared.fhir.transport import Token
 from shared.smart.issuers import Issuer, Issuers, Role
 from shared.smart.tokens import authority
 
@@ -18,6 +19,7 @@ def reaching(issuers: Issuers, networks: Iterable[str]) -> aiohttp.ClientSession
     """A session that connects to public addresses, to `networks`, and to addresses that the issuers' own URLs spell out (SE-09)."""
     clients = [auth for issuer in issuers for auth in (issuer.read, issuer.write)]
     named = [url for auth in clients if (url := getattr(auth, "token_endpoint", None))]
+    named += [client.jwks_url for issuer in issuers for client in issuer.hooks if client.jwks_url]
     return guarded(Reach(networks, (*(issuer.base for issuer in issuers), *named)))
 
 
@@ -29,6 +31,7 @@ class Servers:
         self._role: Role = role
         self._session = session
         self._clients: dict[str, FhirClient] = {}
+        self._paces: dict[str, Pace] = {}
 
     def base(self, asked: str | None) -> str:
         """The base URL a case is for. Raises Refused where it is not one of the list."""
@@ -45,6 +48,15 @@ class Servers:
                 issuer.base,
                 token=authority(issuer, self._role, self._session),
                 session=self._session,
-                pace=Pace(concurrency=issuer.limits.concurrency, per_second=issuer.limits.per_second),
+                pace=self._pace(issuer),
             )
         return self._clients[issuer.base]
+
+    def on_behalf(self, base: str | None, token: Token) -> FhirClient:
+        """A client that asks the server of that base with a person's own token, and is gone with the call it is made for."""
+        issuer = self.issuers(base)
+        return FhirClient(issuer.base, token=token, session=self._session, pace=self._pace(issuer))
+
+    def _pace(self, issuer: Issuer) -> Pace:
+        """One for each server, whoever asks it."""
+        return self._paces.setdefault(issuer.base, Pace(concurrency=issuer.limits.concurrency, per_second=issuer.limits.per_second))
