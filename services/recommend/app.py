@@ -13,19 +13,21 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from services.recommend import units
 from services.recommend.candidates import recommend
+from services.recommend.clinician import bearer, write
 from services.recommend.decision import Answer
 from services.recommend.definitions import activities, plan
 from services.recommend.library import Library, library
 from services.recommend.options import Drug
-from services.recommend.publish import Publication, publish
+from services.recommend.publish import publish, unwritten
 from services.recommend.settings import RecommendSettings
 from shared import VERSION
 from shared.fhir.audit import Auditor, Deed
 from shared.fhir.client import FhirClient
 from shared.fhir.definitions import searchset
 from shared.fhir.outcome import NotFound
+from shared.oncology.act import Act
 from shared.oncology.recommendation import Recommendation
-from shared.oncology.record import Record, encode
+from shared.oncology.record import Concept, Record, encode
 from shared.oncology.stage import Staging
 from shared.service.app import create_app, each_line
 from shared.smart.issuers import Issuers, issuers_of
@@ -55,6 +57,8 @@ class Decided(msgspec.Struct, frozen=True):
 
 _STAGED = msgspec.json.Decoder(Staged)
 _DECIDED = msgspec.json.Decoder(Decided)
+_CONCEPTS = msgspec.json.Decoder(tuple[Concept, ...])
+_ACT = msgspec.json.Decoder(Act)
 
 
 def drugs(known: Library) -> dict[str, Drug]:
@@ -119,14 +123,34 @@ def _routes(settings: RecommendSettings, known: Library, issuers: Issuers) -> AP
     async def write_careplan(request: Request) -> Response:
         """Record, Staging and Recommendation in; the CarePlan is written once; its reference and version out."""
         decided = _DECIDED.decode(await request.body())
+        given = Answer(decided.record, decided.staging, decided.recommendation)
         if issuers(decided.fhir_base).write is None:
-            return Response(msgspec.json.encode(Publication(mode="page")), media_type="application/json")
+            return Response(msgspec.json.encode(unwritten(given)), media_type="application/json")
         server: FhirClient = request.app.state.servers(decided.fhir_base)
         at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        done = await publish(server, Answer(decided.record, decided.staging, decided.recommendation), codes, at=at, software=VERSION)
+        done = await publish(server, given, codes, at=at, software=VERSION)
         if done.written:
             await auditor.tell(server, Deed("create", decided.record.patient, written=(done.versioned,)))
         return Response(msgspec.json.encode(done), media_type="application/json", status_code=201 if done.written else 200)
+
+    @router.post("/decisions")
+    async def write_decision(request: Request) -> Response:
+        """What a clinician decided on a CarePlan, written into it with her own token (in `Authorization`, used for this only)."""
+        token = bearer(request.headers.get("authorization"))
+        act = _ACT.decode(await request.body())
+        servers: Servers = request.app.state.servers
+        ours = servers(act.fhir_base)
+        done = await write(servers.on_behalf(act.fhir_base, token), ours, act)
+        if done.written:
+            place = f"{done.careplan}/_history/{done.version}" if done.version else done.careplan
+            await auditor.tell(ours, Deed("update", act.patient, written=(place,)))
+        return Response(msgspec.json.encode(done), media_type="application/json", status_code=201 if done.written else 200)
+
+    @router.post("/drugs")
+    async def drugs_of(request: Request) -> Response:
+        """Medications in, as FHIR CodeableConcepts; of each the ids of the anticancer drugs that it names out, as in `doses[].drug`."""
+        named = [[drug.id for drug in known.book.drug_of(concept)] for concept in _CONCEPTS.decode(await request.body())]
+        return Response(msgspec.json.encode(named), media_type="application/json")
 
     @router.get("/regimens")
     async def regimens(request: Request) -> Response:
