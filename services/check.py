@@ -18,13 +18,13 @@ from yarl import URL
 
 from shared.fhir.capability import Capabilities
 from shared.fhir.client import FhirClient
-from shared.fhir.guard import Reach, fhir_base
+from shared.fhir.guard import fhir_base
 from shared.fhir.outcome import FigaroError, NotFound, Rejected, ServerAnswer, Unauthorised, Unavailable
-from shared.fhir.reach import guarded
 from shared.fhir.write_mode import CHOICE, Offer, writing
 from shared.service.settings import Settings
 from shared.smart.discovery import Discovery
-from shared.smart.issuers import Issuer, Open, Role, issuers_of
+from shared.smart.issuers import Issuer, Issuers, Open, Role, issuers_of
+from shared.smart.servers import reaching
 from shared.smart.tokens import authority
 
 Answer = Literal["yes", "no", "fallback"]
@@ -44,9 +44,10 @@ class CheckSettings(Settings):
     fhir_networks: tuple[str, ...] = ()
 
     def issuer(self, base: URL, role: Role) -> Issuer:
-        """Who we are there: as the settings say, else nobody."""
+        """Who we are there: as the settings say, else nobody. A token is for FIGARO_FHIR_BASE or, without that, for `base`."""
         token = self.fhir_token if role == "read" else self.fhir_write_token
-        known = issuers_of(file=self.issuers, base=self.fhir_base, bases=self.fhir_bases, token=token, role=role)
+        named = self.fhir_base or (None if self.issuers else str(base))
+        known = issuers_of(file=self.issuers, base=named, bases=self.fhir_bases, token=token, role=role)
         return next((issuer for issuer in known if issuer.base == str(base)), Issuer(id="asked", base=str(base), write=Open()))
 
 
@@ -66,7 +67,7 @@ async def look(base_url: str, searched: Sequence[tuple[str, bool]], settings: Ch
     """
     base = fhir_base(base_url)
     reader, writer = settings.issuer(base, "read"), settings.issuer(base, "write")
-    async with guarded(Reach(settings.fhir_networks, [base])) as session:
+    async with reaching(Issuers((reader,)), settings.fhir_networks) as session:
         server = FhirClient(base_url, token=authority(reader, "read", session), session=session, retries=1)
         said = await server.capabilities()
         rows = [_version(said)]
@@ -127,7 +128,7 @@ async def _auth(said: Capabilities, discovery: Discovery, tried: Iterable[Figaro
     shut = next((error for error in tried if isinstance(error, Unauthorised)), None)
     if shut is None:
         return Row("auth", "yes", "our token is taken" if given else "asks for no token", needed=True)
-    advice = "our token does not reach this far" if given else "asks for a token: give FIGARO_FHIR_BASE and FIGARO_FHIR_TOKEN, or an issuer"
+    advice = "our token does not reach this far" if given else "asks for a token: give FIGARO_FHIR_TOKEN, or an issuer"
     try:
         found = await discovery()
         host = URL(found.token_endpoint or "").host

@@ -35,7 +35,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """One case as ingest shows it."""
+    """One case as ingest shows it. `mode` is how its answer was written: transaction, ordered, document, or page: not at all."""
 
     id: str
     patient: str
@@ -43,6 +43,8 @@ class Seen(msgspec.Struct, frozen=True):
     staging: Staging | None = None
     recommendation: Recommendation | None = None
     careplan: Careplan | None = None
+    decision: str | None = None
+    mode: str | None = None
     outcome: Outcome | None = None
 
 

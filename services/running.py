@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 import msgspec
@@ -17,10 +17,22 @@ from services.demo import progress
 from services.journey import Doors, journey
 from services.together import TogetherSettings, together
 from shared.fhir.client import FhirClient
-from shared.fhir.guard import Reach, fhir_base
 from shared.fhir.outcome import Refused
 from shared.fhir.resources import Condition
 from shared.service.log import configure
+from shared.service.settings import load
+from shared.smart.issuers import Issuers, issuers_of
+from shared.smart.servers import Servers, reaching
+
+ALONE: Final[dict[str, Any]] = {
+    "host": "127.0.0.1",
+    "port": 0,
+    "api_secret": None,
+    "database_url": None,
+    "debounce_seconds": 0,
+    "sweep_seconds": 0,
+    "rate_cases": "100000/second",
+}
 
 
 class Sought(NamedTuple):
@@ -34,8 +46,9 @@ async def run_against(base_url: str, named: Sequence[str], sought: Sought, *, as
     """Sees the patients through and prints their table; returns how many are stuck. Raises what the server answers."""
     configure("ERROR")
     messages, out = Console(stderr=True), Console(width=None if sys.stdout.isatty() else 150)
-    settings = TogetherSettings(port=0, fhir_base=base_url, debounce_seconds=0)
-    async with FhirClient(base_url, reach=Reach(settings.fhir_networks, [fhir_base(base_url)])) as server:
+    settings, issuers = _alone(base_url)
+    async with reaching(issuers, settings.fhir_networks) as connecting:
+        server = Servers(issuers, "read", connecting)(base_url)
         await server.capabilities()
         names = [n if n.startswith("Patient/") else f"Patient/{n}" for n in named] or await _found(server, sought)
     if not names:
@@ -49,6 +62,17 @@ async def run_against(base_url: str, named: Sequence[str], sought: Sought, *, as
             )
     out.print(screens.patients(seen))
     return sum(case.state == "stuck" for case in seen)
+
+
+def _alone(base_url: str) -> tuple[TogetherSettings, Issuers]:
+    """The settings for this server and this run only: nobody else's cases, database or doors. Raises Refused."""
+    settings = load(TogetherSettings, **ALONE)
+    base = settings.fhir_base or (None if settings.issuers else base_url)
+    issuers = issuers_of(file=settings.issuers, base=base, bases=settings.fhir_bases, token=settings.fhir_token, role="read")
+    here = issuers(base_url).base
+    # The tokens of the environment are for FIGARO_FHIR_BASE and no other server (SE-10); those of a file stand in it.
+    others = {} if here == issuers.default or settings.issuers else {"fhir_token": None, "fhir_write_token": None}
+    return settings.model_copy(update={"fhir_base": here, "fhir_bases": (), **others}), issuers
 
 
 async def _found(server: FhirClient, sought: Sought) -> list[str]:

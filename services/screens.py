@@ -16,6 +16,7 @@ from shared.oncology.stage import Metastasis, Staging
 # Yin 2019, Table 2, and the sums that its rows give; the text prints 14 for lung while its own total of 59 needs 16.
 TABLE_2 = {"bone": 28, "lung": 16, "liver": 10, "spleen": 3, "brain": 1, "adrenal": 1}
 WIDE = 4
+UNWRITTEN = "unwritten: nothing was written to this server; the answer stands here only"
 PATTERNS = {"one organ": 37, "distant nodes too": 20, "oligometastatic": 21}
 FOOTNOTES = (
     "The study's text prints 14 for lung; its own total of 59 sites needs 16, which is what its Table 2 adds up to.",
@@ -30,8 +31,11 @@ def patients(seen: Iterable[Seen]) -> Table:
         table.add_column(column, justify="right" if column == "eligible" else "left", no_wrap=True)
     table.add_column("first candidate", max_width=50, overflow="ellipsis", no_wrap=True)
     table.add_column("CarePlan", max_width=9, overflow="ellipsis", no_wrap=True)
-    for case in seen:
+    shown = list(seen)
+    for case in shown:
         table.add_row(*_row(case))
+    if any(_unwritten(case) for case in shown):
+        table.caption, table.caption_justify = UNWRITTEN, "left"
     return table
 
 
@@ -51,8 +55,18 @@ def _row(case: Seen) -> tuple[str, ...]:
     if not staging.primary.applies:
         return (name, "none", "", "", _sites(staging), "", staging.primary.why_not or "", "")
     new, old = staging.editions["figo-2018"], staging.editions["figo-2009"]
-    plan = case.careplan.reference.removeprefix("CarePlan/") if case.careplan else ""
-    return (name, new.label or "open", _open(new.could_be), old.label or "open", _sites(staging), *_first(case), plan)
+    return (name, new.label or "open", _open(new.could_be), old.label or "open", _sites(staging), *_first(case), _plan(case))
+
+
+def _plan(case: Seen) -> str:
+    if case.careplan is None:
+        return "unwritten" if _unwritten(case) else ""
+    return "document" if case.mode == "document" else case.careplan.reference.removeprefix("CarePlan/")
+
+
+def _unwritten(case: Seen) -> bool:
+    """Whether something is proposed that the FHIR server was not given."""
+    return case.mode == "page" and case.decision is not None
 
 
 def _open(could_be: tuple[str, ...]) -> str:

@@ -47,4 +47,4 @@ def serve(
     else:
         raise Refused(f"There is no service {service[:20]}: give ingest, staging or recommend, or none for all three.")
     configure(settings.log_level)
-    run(application, host=settings.host, port=settings.port)
+    run(application, host=settings.host, port=settings.port, trusted_proxies=settings.trusted_proxies)

@@ -13,6 +13,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from services.ingest.access import permitted
+from services.ingest.erasing import erase
+from services.ingest.limiting import limited, limited_for
 from services.ingest.pull import patient_reference
 from services.ingest.running import Ingest, ingest_of
 from services.ingest.tables import DONE, Answer, Case, InHand, State, expanded
@@ -39,10 +41,11 @@ async def _case(case_id: str, ingest: Running) -> Case:
 Asked = Annotated[Case, Depends(_case)]
 
 
-@router.post("", status_code=202)
+@router.post("", status_code=202, dependencies=[Depends(limited("cases"))])
 async def open_case(opening: Opening, request: Request, ingest: Running) -> Response:
     """Opens a case for one patient and answers at once; follow it at its Location."""
     base = ingest.servers.base(opening.base)
+    limited_for(request, "cases", ingest.servers.issuer(base).id)
     as_of = opening.as_of.isoformat() if opening.as_of else None
     case = await ingest.conductor.open(base, patient_reference(opening.patient), as_of=as_of)
     return _accepted(request, case)
@@ -56,6 +59,20 @@ async def list_cases(
     counts = await asyncio.to_thread(ingest.ledger.counts)
     cases = await asyncio.to_thread(ingest.ledger.cases, state=state, limit=limit, before=before)
     return _json({"counts": counts, "cases": [_short(case) for case in cases]})
+
+
+class Erasing(BaseModel, extra="forbid"):
+    """Whom to forget. `base` is needed only where more than one FHIR server is in the settings."""
+
+    patient: str = Field(examples=["Patient/17"])
+    base: str | None = None
+
+
+@router.post("/erase")
+async def erase_patient(erasing: Erasing, ingest: Running) -> Response:
+    """Forgets one patient: her cases and answers, what was read of her and decided on her. Nothing on the FHIR server is changed."""
+    base = ingest.servers.base(erasing.base)
+    return _json({"erased": await erase(ingest.ledger, ingest.conductor, base, patient_reference(erasing.patient))})
 
 
 @router.get("/{case_id}")
@@ -114,6 +131,7 @@ def _long(source: Answer | InHand | None) -> dict[str, Any]:
         "recommendation": _blob(source.recommendation) if source else None,
         "careplan": answer and answer.careplan and {"reference": answer.careplan, "version": answer.careplan_version},
         "decision": answer and answer.decision,
+        "mode": answer and answer.mode,
         "answered": answer and answer.answered,
         "knowledge": answer and {"staging": answer.staging_knowledge, "recommend": answer.recommend_knowledge},
     }

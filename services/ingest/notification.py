@@ -29,6 +29,7 @@ SUBJECTS: Final = {
     "MedicationAdministration": "subject",
     "MedicationStatement": "subject",
     "AllergyIntolerance": "patient",
+    "BodyStructure": "patient",
 }
 _STATUS: Final = ("Parameters", "SubscriptionStatus")
 _REFERENCE: Final = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?")

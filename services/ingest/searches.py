@@ -8,7 +8,7 @@ found under every alias. No search filters by category or status: both are often
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 EXTENT = "https://figaro.example/fhir/CodeSystem/extent-of-disease"
 CODES_PER_SEARCH = 50
@@ -63,10 +63,13 @@ def searches_for(patient_id: str) -> Iterator[Search]:
     yield _search("BodyStructure", patient_id, optional=True)  # whose size an Observation gives: the primary's, or a metastasis's
 
 
+OPTIONAL: Final = frozenset({"BodyStructure"})  # types that a record can be made without
+
+
 def changes_of(resource_type: str) -> Iterator[Search]:
     """The searches of one type for all patients: the same resources that a record is made of."""
     if resource_type != "Observation":
-        yield Search(resource_type, ())
+        yield Search(resource_type, (), optional=resource_type in OPTIONAL)
         return
     for search in searches_for(""):
         if search.type == resource_type:

@@ -27,6 +27,12 @@ class Store:
         """Lets go of every connection."""
         self._engine.dispose()
 
+    def scrub(self) -> None:
+        """Has what was deleted leave the files too: SQLite has overwritten it, and its log is emptied. PostgreSQL does so by its vacuum."""
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def transaction(self) -> Transaction:
         """To be used with `with`: committed at its end, rolled back by an error."""
         return Transaction(self._engine, expire_on_commit=False)

@@ -29,7 +29,7 @@ class Wish(NamedTuple):
 
 def wishes(topics: dict[str, str]) -> list[Wish]:
     """Those for each type that a record is read from; by topic where `topics` (type to canonical) has one, else by criteria."""
-    return [wish for kind in SUBJECTS for wish in ([topical(topics[kind], kind)] if kind in topics else _by_criteria(kind))]
+    return [wish for kind in SUBJECTS for wish in ([topical(topics[kind], kind)] if kind in topics else by_criteria(kind))]
 
 
 def topical(canonical: str, kind: str = "") -> Wish:
@@ -37,7 +37,8 @@ def topical(canonical: str, kind: str = "") -> Wish:
     return Wish(f"topic-{sha256(canonical.encode()).hexdigest()[:10]}", kind, canonical, True)
 
 
-def _by_criteria(kind: str) -> list[Wish]:
+def by_criteria(kind: str) -> list[Wish]:
+    """Those for one type, by criteria."""
     if kind != "Observation":
         return [Wish(kind.lower(), kind, f"{kind}?")]
     # A ward sends thousands of observations that no rule reads: they are asked for by code, as in the record's own searches.
@@ -64,6 +65,13 @@ def resource(wish: Wish, endpoint: str, secret: str, end: str) -> Json:
         channel["_payload"] = {"extension": [{"url": f"{BACKPORT}/backport-payload-content", "valueCode": "id-only"}]}
         channel["extension"] = [{"url": f"{BACKPORT}/backport-heartbeat-period", "valueUnsignedInt": HEARTBEAT}]
     return {**made, "end": end, "channel": channel}
+
+
+def again(there: Json, endpoint: str, secret: str, end: str) -> Json:
+    """The Subscription to be tried again by its server; with the secret, which the server may have hidden."""
+    channel = {**there.get("channel", {}), "endpoint": endpoint, "header": [f"Authorization: Bearer {secret}"]}
+    rest = {name: value for name, value in there.items() if name != "error"}
+    return {**rest, "status": "requested", "end": end, "channel": channel}
 
 
 def channel_of(subscription: Json, place: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -14,15 +15,30 @@ import structlog
 from services.ingest.inbox import Inbox
 from services.ingest.instants import now
 from services.ingest.notification import notification
-from services.ingest.subscription_resource import HEARTBEAT, Wish, as_wished, channel_of, resource, topical, topics_by_type, wishes
+from services.ingest.subscription_resource import (
+    HEARTBEAT,
+    Wish,
+    as_wished,
+    by_criteria,
+    channel_of,
+    resource,
+    topical,
+    topics_by_type,
+    wishes,
+)
 from shared.fhir.client import FhirClient
-from shared.fhir.outcome import FigaroError, Refused, ServerAnswer, Unavailable
+from shared.fhir.outcome import FigaroError, Refused, Rejected, ServerAnswer, Unavailable
 
 Json = dict[str, Any]
 LASTS: Final = timedelta(days=90)
 RENEWED: Final = timedelta(days=30)  # before its end
 SETTLES: Final = 20.0  # seconds
 log = structlog.get_logger("figaro.ingest")
+
+
+def end() -> str:
+    """Until when a Subscription is asked for now."""
+    return (datetime.now(UTC) + LASTS).isoformat(timespec="seconds")
 
 
 class Standing(NamedTuple):
@@ -52,7 +68,8 @@ class Subscriptions:
     async def ensure(self, endpoint: Callable[[str], str], secret: str, topics: Iterable[str] = ()) -> list[Standing]:
         """Has the server notify us of every type we read, once each, and waits until it says that it will. Safe to repeat.
 
-        `endpoint` gives the address of a channel. With `topics` (canonicals) only these are subscribed to.
+        `endpoint` gives the address of a channel. With `topics` (canonicals) only these are subscribed to; without, a topic that the server
+        has and takes no Subscription to, as HAPI with R4, is done without.
         """
         said = await self._server.capabilities()
         if not said.allows("Subscription", "create"):
@@ -63,12 +80,20 @@ class Subscriptions:
         wanted = [wish for wish in wanted if wish.topical or said.of(wish.type) is not None]
         there = await self.ours()
         done: dict[str, tuple[Wish, str, str]] = {}
-        for wish in wanted:
-            end = (datetime.now(UTC) + LASTS).isoformat(timespec="seconds")
-            made = resource(wish, endpoint(wish.channel), secret, end)
+        queue = deque(wanted)
+        while queue:
+            wish = queue.popleft()
+            made = resource(wish, endpoint(wish.channel), secret, end())
             found = there.pop(wish.channel, [])
             await self._delete(found[1:])
-            done[wish.channel] = (wish, *await self._ensure(found[0] if found else None, made))
+            try:
+                done[wish.channel] = (wish, *await self._ensure(found[0] if found else None, made))
+            except Rejected as error:
+                if not (wish.topical and wish.type):  # one that the operator has named
+                    raise
+                log.info("topic_refused", type=wish.type, status=error.status)
+                there[wish.channel] = found[:1]
+                queue.extend(by_criteria(wish.type))
         for others in there.values():  # of a topic or a type that is not wanted any more
             await self._delete(others)
         return [await self._settled(*one) for one in done.values()]
@@ -133,15 +158,18 @@ def _standing(channel: str, there: Json, done: str) -> Standing:
     )
 
 
-async def look_after(server: FhirClient, inbox: Inbox, place: str) -> None:
-    """Writes down how our Subscriptions are, and says so in the log where one is not active; sweeps find what it does not tell."""
+async def look_after(server: FhirClient, inbox: Inbox, place: str) -> dict[str, Json]:
+    """Writes down how our Subscriptions are, and says so in the log where one is not active; sweeps find what it does not tell.
+
+    Returns those that are there, by channel.
+    """
     try:
         there = await Subscriptions(server, place).ours()
     except Unavailable:
-        return
+        return {}
     except FigaroError as error:
         log.warning("subscriptions_not_seen", error=error.kind, status=error.status)
-        return
+        return {}
     found: dict[str, dict[str, str | int | None]] = {}
     heard = {row.name: row for row in await asyncio.to_thread(inbox.channels, server.base_url)}
     for channel, (first, *_) in there.items():
@@ -156,6 +184,7 @@ async def look_after(server: FhirClient, inbox: Inbox, place: str) -> None:
     for channel, status in [*((name, str(values["status"])) for name, values in found.items()), *((name, "missing") for name in missing)]:
         if status != "active":
             log.warning("subscription_not_active", channel=channel, status=status)
+    return {channel: first for channel, (first, *_) in there.items()}
 
 
 async def _asked(server: FhirClient, id: str) -> str:

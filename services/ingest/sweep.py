@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
+from urllib.parse import urlencode
 
 import structlog
 
 from services.ingest.inbox import Inbox
 from services.ingest.instants import now
 from services.ingest.notification import SUBJECTS, Change, change
-from services.ingest.searches import Search, changes_of
+from services.ingest.searches import OPTIONAL, Search, changes_of
 from services.ingest.settings import IngestSettings
+from shared.fhir.audit import Auditor, Deed
 from shared.fhir.capability import Capabilities
 from shared.fhir.client import FhirClient
 from shared.fhir.outcome import FigaroError, NotFhir, Rejected, ServerAnswer, Unavailable
@@ -32,12 +34,34 @@ _PAGE: Final = ("_count", "200")
 log = structlog.get_logger("figaro.ingest")
 
 
+class _Sweep(NamedTuple):
+    """One sweep of one server, up to `at` of its clock; what was asked, and whom the answers were about."""
+
+    server: FhirClient
+    offered: Capabilities
+    at: datetime
+    queries: dict[str, None]
+    patients: set[str]
+
+    def kinds(self) -> Iterator[str]:
+        """The types to ask for: all that are offered, and what a server keeps silent about unless a record does without it."""
+        for kind in SUBJECTS:
+            if self.offered.allows(kind, "search-type") or (self.offered.of(kind) is None and kind not in OPTIONAL):
+                yield kind
+
+
 class Sweeper:
     """Sweeps the servers that are watched: `watched` says which, by base."""
 
     def __init__(
-        self, inbox: Inbox, server: Callable[[str], FhirClient], settings: IngestSettings, watched: Callable[[], Iterable[str]]
+        self,
+        inbox: Inbox,
+        server: Callable[[str], FhirClient],
+        auditor: Auditor,
+        settings: IngestSettings,
+        watched: Callable[[], Iterable[str]],
     ) -> None:
+        self._auditor = auditor
         self._inbox = inbox
         self._server = server
         self._settings = settings
@@ -63,14 +87,17 @@ class Sweeper:
             server = self._server(base)
             offered = await server.capabilities()
             at = datetime.now(UTC) + timedelta(seconds=server.skew or 0)
-            for kind in SUBJECTS:
-                if offered.of(kind) is not None and not offered.allows(kind, "search-type"):
-                    continue
-                try:
-                    found += await self._type(server, kind, at, offered)
-                except ServerAnswer as error:  # the other types are still asked for
-                    failed = f"{kind}: {error.status}"
-                    log.warning("sweep_refused", type=kind, status=error.status)
+            one = _Sweep(server, offered, at, {}, set())
+            try:
+                for kind in one.kinds():
+                    try:
+                        found += await self._type(one, kind)
+                    except ServerAnswer as error:  # the other types are still asked for
+                        failed = f"{kind}: {error.status}"
+                        log.warning("sweep_refused", type=kind, status=error.status)
+            finally:
+                if one.queries:
+                    await self._auditor.tell(server, Deed("search", tuple(sorted(one.patients)), queries=tuple(one.queries)))
             if self._settings.recheck_days:
                 await asyncio.to_thread(self._inbox.recheck, base, now(-timedelta(days=self._settings.recheck_days)))
         except FigaroError as error:
@@ -81,9 +108,10 @@ class Sweeper:
             log.info("sweep_found", changes=found)
         return found
 
-    async def _type(self, server: FhirClient, kind: str, at: datetime, offered: Capabilities) -> int:
-        """All windows of one type up to `at`; the first sweep ever begins there."""
-        cursor = await asyncio.to_thread(self._inbox.until, server.base_url, kind)
+    async def _type(self, one: _Sweep, kind: str) -> int:
+        """All windows of one type up to `one.at`; the first sweep ever begins there."""
+        base, at = one.server.base_url, one.at
+        cursor = await asyncio.to_thread(self._inbox.until, base, kind)
         until, found = datetime.fromisoformat(cursor) if cursor else at, 0
         overlap = timedelta(seconds=self._settings.sweep_overlap_seconds)
         first = until - overlap
@@ -92,32 +120,33 @@ class Sweeper:
             until = min(until + WINDOW, at)
             last = until >= at
             for search in changes_of(kind):
-                found += await self._settle(server, search, begin, None if last else until)
-            if self._settings.sweep_deletions and last and offered.allows(kind, "history-type"):
-                await self._deletions(server, kind, first)
-            await asyncio.to_thread(self._inbox.advance, server.base_url, kind, until.isoformat())
+                found += await self._settle(one, search, begin, None if last else until)
+            if self._settings.sweep_deletions and last and one.offered.allows(kind, "history-type"):
+                await self._deletions(one, kind, first)
+            await asyncio.to_thread(self._inbox.advance, base, kind, until.isoformat())
             if last:
                 return found
 
-    async def _settle(self, server: FhirClient, search: Search, begin: datetime, end: datetime | None) -> int:
+    async def _settle(self, one: _Sweep, search: Search, begin: datetime, end: datetime | None) -> int:
         """Repeats a search of several pages until it finds nothing new: pages shift while resources change."""
         found = 0
         for _ in range(PASSES):
-            pages, new = await self._pass(server, search, begin, end)
+            pages, new = await self._pass(one, search, begin, end)
             found += new
             if pages == 1 or not new:
                 break
         return found
 
-    async def _pass(self, server: FhirClient, search: Search, begin: datetime, end: datetime | None) -> tuple[int, int]:
+    async def _pass(self, one: _Sweep, search: Search, begin: datetime, end: datetime | None) -> tuple[int, int]:
         between = [("_lastUpdated", f"ge{_instant(begin)}"), *([("_lastUpdated", f"lt{_instant(end)}")] if end else [])]
         asked = (*search.params, *between, ("_sort", "_lastUpdated"), _PAGE)
         for attempt in ((*asked, _ELEMENTS), asked):
             pages = new = 0
             try:
-                async for page in server.search_pages(search.type, attempt, post=True):
+                async for page in one.server.search_pages(search.type, attempt, post=True):
                     pages += 1
-                    new += await self._mark(server, page.entries, begin)
+                    one.queries[f"{search.type}?{urlencode(attempt, safe=':,/')}"] = None
+                    new += await self._mark(one, page.entries, begin)
             except Rejected:  # it knows no _elements, or not this search
                 if attempt is asked and not search.optional:
                     raise
@@ -125,27 +154,29 @@ class Sweeper:
             return pages, new
         return 1, 0
 
-    async def _mark(self, server: FhirClient, entries: Iterable[Entry], begin: datetime) -> int:
+    async def _mark(self, one: _Sweep, entries: Iterable[Entry], begin: datetime) -> int:
         changes = [
             said
             for entry in entries
             if entry.resource is not None and entry.mode == "match" and not _older(entry, begin)
-            for said in [change(json.loads(bytes(entry.resource)), server.base_url)]
+            for said in [change(json.loads(bytes(entry.resource)), one.server.base_url)]
             if isinstance(said, Change)
         ]
-        return (await asyncio.to_thread(self._inbox.take, server.base_url, changes)).new if changes else 0
+        one.patients.update(said.about for said in changes if said.about.startswith("Patient/"))
+        return (await asyncio.to_thread(self._inbox.take, one.server.base_url, changes)).new if changes else 0
 
-    async def _deletions(self, server: FhirClient, kind: str, begin: datetime) -> None:
+    async def _deletions(self, one: _Sweep, kind: str, begin: datetime) -> None:
         """Deleted resources, by their addresses; the rest of the history is what the searches have found already."""
         try:
-            gone = [entry.reference for entry in await server.history(kind, since=_instant(begin)) if entry.deleted]
+            gone = [entry.reference for entry in await one.server.history(kind, since=_instant(begin)) if entry.deleted]
         except Unavailable:
             raise
         except (NotFhir, Rejected) as error:
             log.warning("deletions_not_told", type=kind, error=error.kind)
             return
+        one.queries[f"{kind}/_history?_since={_instant(begin)}"] = None
         if gone:
-            await asyncio.to_thread(self._inbox.take, server.base_url, map(Change, gone))
+            await asyncio.to_thread(self._inbox.take, one.server.base_url, map(Change, gone))
 
 
 def _instant(at: datetime) -> str:

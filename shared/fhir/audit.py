@@ -19,7 +19,7 @@ import structlog
 from yarl import URL
 
 from shared.fhir.client import FhirClient
-from shared.fhir.outcome import ServerAnswer, Unavailable
+from shared.fhir.outcome import NotFhir, NotFound, ServerAnswer, Unauthorised, Unavailable
 
 Json = dict[str, Any]
 _DICOM: Final = "http://dicom.nema.org/resources/ontology/DCM"
@@ -31,12 +31,20 @@ logging.getLogger("figaro.audit").setLevel(logging.INFO)
 
 
 class Deed(NamedTuple):
-    """One access: by `search` (with its queries, as sent) or by `create` (with what was written, versioned)."""
+    """One access: by `search` (with its queries, as sent), or by `create` or `update` (with what was written, versioned).
 
-    interaction: Literal["search", "create"]
-    patient: str
+    A search over many patients names all those it came upon.
+    """
+
+    interaction: Literal["search", "create", "update"]
+    patient: str | tuple[str, ...]
     queries: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Whom it is about."""
+        return (self.patient,) if isinstance(self.patient, str) else self.patient
 
 
 class Auditor:
@@ -54,14 +62,19 @@ class Auditor:
                 if (await server.known()).allows("AuditEvent", "create"):
                     await server.create(event(deed, self._name, server.base_url, datetime.now(UTC), _request_id()))
                     return
-            except ServerAnswer:
+            except (Unauthorised, NotFound, NotFhir):
                 self._closed.add(server.base_url)  # it offers that to others
+            except ServerAnswer:  # it will not have this one: a patient may be gone by now
+                pass
             except Unavailable:
                 pass
         self._note(server.base_url, deed)
 
     def _note(self, base: str, deed: Deed) -> None:
-        about = hmac.new(self._key, f"{base}/{deed.patient}".encode(), sha256).hexdigest()[:32] if self._key else None
+        key, some = self._key, deed.patients
+        about: Any = [hmac.new(key, f"{base}/{one}".encode(), sha256).hexdigest()[:32] for one in some] if key and some else None
+        if about and isinstance(deed.patient, str):
+            [about] = about
         kinds = sorted({one.partition("?")[0].partition("/")[0] for one in (*deed.queries, *deed.written)})
         where = {"channel": "figaro.audit", "server": URL(base).host}
         _log.info("access", by=self._name, interaction=deed.interaction, about=about, kinds=kinds, **where)
@@ -71,7 +84,7 @@ def event(deed: Deed, name: str, base: str, at: datetime, request_id: str | None
     """The AuditEvent. `name` is ours, `base` the server's; `at` has a time zone."""
     reading = deed.interaction == "search"
     ours, theirs = ("110152", "110153") if reading else ("110153", "110152")  # destination and source of the data
-    entities = [_entity("1", "1", what={"reference": deed.patient})]
+    entities = [_entity("1", "1", what={"reference": patient}) for patient in deed.patients]
     entities += [_entity("2", "4", what={"reference": written}) for written in deed.written]
     entities += [_entity("2", "24", query=b64encode(f"{base}/{query}".encode()).decode()) for query in deed.queries]
     if request_id:
@@ -81,7 +94,7 @@ def event(deed: Deed, name: str, base: str, at: datetime, request_id: str | None
         "resourceType": "AuditEvent",
         "type": {"system": f"{_TERMS}/audit-event-type", "code": "rest"},
         "subtype": [{"system": "http://hl7.org/fhir/restful-interaction", "code": deed.interaction}],
-        "action": "E" if reading else "C",
+        "action": {"search": "E", "create": "C", "update": "U"}[deed.interaction],
         "recorded": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "outcome": "0",
         "agent": [

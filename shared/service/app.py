@@ -50,6 +50,8 @@ def answer(error: FigaroError) -> Response:
     headers = {}
     if isinstance(error, Unavailable) and error.retry_after is not None:
         headers["Retry-After"] = str(max(0, round(error.retry_after)))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, 15.5.2
     return Response(to_bytes(error), status_code=error.status, media_type=FHIR_JSON, headers=headers)
 
 

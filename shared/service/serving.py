@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -18,23 +18,24 @@ from shared.service import log
 GRACE = 10
 
 
-def run(app: Any, *, host: str = "127.0.0.1", port: int = 8000, log_level: str = "INFO") -> None:
+def run(app: Any, *, host: str = "127.0.0.1", port: int = 8000, log_level: str = "INFO", trusted_proxies: Iterable[str] = ()) -> None:
     """Serves until SIGINT or SIGTERM, lets requests under way end, and returns. All logs of the process go through `shared.service.log`.
 
+    What `trusted_proxies` (addresses, or networks as CIDR) say of a client's address and scheme is believed, and nobody else's word.
     Raises Refused when the address cannot be taken, Unavailable when the application does not start.
     """
     log.configure(log_level)
     with _listen(host, port) as listener:
-        server = _Ending(_config(app))
+        server = _Ending(_config(app, trusted_proxies))
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(_serve(server, listener))
 
 
 @asynccontextmanager
-async def served(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def served(app: Any, *, host: str = "127.0.0.1", port: int = 0, trusted_proxies: Iterable[str] = ()) -> AsyncIterator[str]:
     """Yields the base URL of the application, served by this event loop on a free port; ends it on leaving."""
     with _listen(host, port) as listener:
-        server = _Quiet(_config(app))
+        server = _Quiet(_config(app, trusted_proxies))
         task = asyncio.create_task(_serve(server, listener))
         try:
             while not server.started and not task.done():  # noqa: ASYNC110 -- uvicorn tells by an attribute only
@@ -83,6 +84,14 @@ def _listen(host: str, port: int) -> socket.socket:
         raise Refused(f"{host}:{port} cannot be listened on ({error.strerror}): choose another FIGARO_HOST or FIGARO_PORT.") from error
 
 
-def _config(app: Any) -> uvicorn.Config:
-    # Our own access log writes the path's template; uvicorn's would write queries with codes and tokens (LG-03).
-    return uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE)
+def _config(app: Any, trusted_proxies: Iterable[str] = ()) -> uvicorn.Config:
+    proxies = list(trusted_proxies)
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # our own writes the path's template; uvicorn's would write queries with codes and tokens (LG-03)
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +20,8 @@ class Settings(BaseSettings):
     demo: bool = False
     host: str = "127.0.0.1"
     port: int = 8000
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks (CIDR) of the proxies in front, as a JSON list: what they say of a client's address is believed."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @model_validator(mode="after")
@@ -34,10 +36,10 @@ class Settings(BaseSettings):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def load(kind: type[SettingsT]) -> SettingsT:
-    """Reads the environment. Raises Refused, naming every variable that is missing or wrong, and no value."""
+def load(kind: type[SettingsT], **given: Any) -> SettingsT:
+    """Reads the environment, after what is `given`. Raises Refused, naming every variable that is missing or wrong, and no value."""
     try:
-        return kind()
+        return kind(**given)
     except ValidationError as error:
         wrong = "; ".join(_sentence(tuple(one["loc"]), one["msg"]) for one in error.errors(include_input=False, include_url=False))
         raise Refused(f"The settings cannot be used: {wrong}.", code="invalid") from None

@@ -22,14 +22,14 @@ async def run(base: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("switches", "kind"),
+    ("switches", "kind", "word"),
     [
-        (Switches(transactions=False, conditional=False), "CarePlan"),
-        (Switches(creates=("DocumentReference",)), "DocumentReference"),
-        (Switches(creates=()), None),
+        (Switches(transactions=False, conditional=False), "CarePlan", "CarePlan"),
+        (Switches(creates=("DocumentReference",)), "DocumentReference", "document"),
+        (Switches(creates=()), None, "unwritten: nothing was written to this server"),
     ],
 )
-async def test_every_patient_is_answered_and_a_second_run_writes_nothing(switches: Switches, kind: str | None) -> None:
+async def test_every_patient_is_answered_and_a_second_run_writes_nothing(switches: Switches, kind: str | None, word: str) -> None:
     async with small_server(switches) as small:
         for case in ("iva-bladder-mucosa", "ivb-cps-10"):
             small.load(synthetic.bundle(case))
@@ -37,6 +37,8 @@ async def test_every_patient_is_answered_and_a_second_run_writes_nothing(switche
         writes = small.writes
         assert (first.returncode, "stuck" in first.stdout) == (0, False), first.stderr
         assert "IVA" in first.stdout
+        assert word in first.stdout
+        assert ("unwritten" in first.stdout) == (kind is None)
         assert len(small.all(kind) if kind else ()) == (2 if kind else 0)
         second = await run(small.base_url)
         assert (second.returncode, small.writes) == (0, writes)

@@ -15,7 +15,14 @@ from shared.service.serving import served
 from shared.service.settings import load
 
 SECRET = "a secret of this test only"
-ROUTES = [("POST", "/cases"), ("GET", "/cases"), ("GET", "/cases/x"), ("GET", "/cases/x/events"), ("POST", "/cases/x/retry")]
+ROUTES = [
+    ("POST", "/cases"),
+    ("GET", "/cases"),
+    ("GET", "/cases/x"),
+    ("GET", "/cases/x/events"),
+    ("POST", "/cases/x/retry"),
+    ("POST", "/cases/erase"),
+]
 
 
 @pytest.fixture

@@ -149,6 +149,16 @@ def test_su_25_an_empty_event_says_only_that_something_changed() -> None:
     assert (said.changes, said.vague, said.events) == ((), True, (4,))
 
 
+@pytest.mark.parametrize("number", ["9007199254740993", 9007199254740993])
+def test_su_29_an_event_number_of_r5_is_read_to_its_last_digit(number: str | int) -> None:
+    """SU-29: integer64, which R5 writes as a string, beyond what a float holds; the Bundle has the type of R5 and no requests."""
+    said: Json = told(status(EVENT, event(4, "Condition/c1"), counted=4), as_r4b=True)
+    numbered = {"eventNumber": number, "timestamp": "2026-03-01T10:00:00Z", "focus": {"reference": "Condition/c1"}}
+    r5 = {**said["entry"][0]["resource"], "eventsSinceSubscriptionStart": number, "notificationEvent": [numbered]}
+    heard = read({"resourceType": "Bundle", "type": "subscription-notification", "entry": [{"fullUrl": "urn:uuid:0", "resource": r5}]})
+    assert (heard.events, heard.counted, about(heard)) == ((9007199254740993,), 9007199254740993, ["Condition/c1"])
+
+
 def test_su_44_a_focus_on_another_server_is_set_aside() -> None:
     said = read(told(status(EVENT, event(4, "https://elsewhere.example/fhir/Condition/c1"))))
     assert (said.changes, said.set_aside) == ((), 1)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from sqlmodel import select
+from structlog.testing import capture_logs
 
+from services.ingest.instants import now
 from services.ingest.settings import IngestSettings
 from services.ingest.subscription_resource import Wish, as_wished, resource, topical, topics_by_type, wishes
 from services.ingest.subscriptions import Standing, Subscriptions
+from services.ingest.tables import Channel
 from services.subscribing import address, subscribe
 from shared.fhir.client import FhirClient
 from shared.fhir.outcome import Refused
 from shared.fhir.r4 import complaints
-from tests.ingest.doorbell import SECRET, ringing
+from tests.ingest.doorbell import SECRET, Bell, ringing
 from tests.ingest.topics import status
 from tests.journeys.test_subscription import topic
 
@@ -92,7 +97,7 @@ async def test_su_28_subscribe_is_safe_to_repeat_and_mends_what_is_broken(server
     await server.create(theirs)
     first = await subscribe(server.base_url, told(server), remove=False, topics=())
     ours = [one for one in first if one.channel.startswith(("condition", "procedure", "extent"))]
-    assert by(first, "created") == len(first) == 9
+    assert by(first, "created") == len(first) == 10
     assert {one.status for one in ours} == {"active"}
     before = await there(server)
     again = await subscribe(server.base_url, told(server), remove=False, topics=())
@@ -110,7 +115,7 @@ async def test_su_28_subscribe_is_safe_to_repeat_and_mends_what_is_broken(server
     turned = await subscribe(server.base_url, next_secret, remove=False, topics=())
     assert {one.done for one in turned} == {"renewed"}
     gone = await subscribe(server.base_url, next_secret, remove=True, topics=())
-    assert by(gone, "removed") == 9
+    assert by(gone, "removed") == 10
     assert [one["channel"]["endpoint"] for one in await there(server)] == ["http://127.0.0.1:9/theirs"], "other people's are left alone"
 
 
@@ -152,6 +157,7 @@ async def test_su_28_a_subscription_in_error_or_gone_shows_in_health_and_metrics
         await server.update({**whole[silent.reference.partition("/")[2]], "status": "off"})
         await bell.ingest.rounds.sweep(bell.base)
         await server.delete(*procedure.reference.split("/"))
+        await server.update({**whole[condition.reference.partition("/")[2]], "status": "error"})  # it was restarted, and fails again
         await bell.ingest.rounds.sweep(bell.base)
         stands = {channel.name: channel.status for channel in bell.ingest.inbox.channels()}
         assert (stands["condition"], stands["procedure"], stands["extent"]) == ("error", "missing", "active")
@@ -164,6 +170,86 @@ async def test_su_28_a_subscription_in_error_or_gone_shows_in_health_and_metrics
         assert 'figaro_sweep_age_seconds{issuer="default"}' in text
         assert f"figaro_waiting {bell.ingest.inbox.waiting()}.0" in text
     await subscribe(server.base_url, told(server), remove=True, topics=())
+
+
+async def test_su_28_the_running_service_restarts_a_stopped_subscription_less_and_less_often(server: FhirClient, tmp_path: Path) -> None:
+    """SU-28: at once, with today's secret; where it stops again only after a time that doubles; and from the start once it has worked."""
+    endpoint = f"{PLACE}/notifications/default/condition/old"
+    await server.create(resource(Wish("condition", "Condition", "Condition?"), endpoint, SECRET, "2027-01-01T00:00:00Z"))
+    async with ringing(tmp_path, server.base_url, public_url=PLACE, notification_secret="the next secret of this test") as bell:
+
+        async def stopped(status: str) -> Json:
+            """The Subscription for Conditions after the server has stopped it and ingest has made its round."""
+            [one] = [one for one in await there(server) if one["criteria"] == "Condition?"]
+            await server.update({**one, "status": status, "channel": {**one["channel"], "header": ["Authorization: [redacted]"]}})
+            await bell.ingest.rounds.sweep(bell.base)
+            return json.loads(await server.read("Subscription", one["id"]))  # type: ignore[no-any-return]
+
+        def waits() -> tuple[int, str | None]:
+            [row] = [row for row in bell.ingest.inbox.channels() if row.name == "condition"]
+            return row.restarts, row.restart_at
+
+        one = await stopped("error")
+        assert one["status"] in ("requested", "active")
+        assert one["channel"]["header"] == ["Authorization: Bearer the next secret of this test"]
+        assert one["channel"]["endpoint"].endswith(bell.ingest.channels.path(bell.ingest.servers.issuer(None), "condition"))
+        assert now(timedelta(minutes=4)) < (waits()[1] or "") < now(timedelta(minutes=6))
+        assert (await stopped("off"))["status"] == "off"
+        assert waits()[0] == 1
+        past(bell, "condition")
+        assert (await stopped("off"))["status"] in ("requested", "active")
+        assert now(timedelta(minutes=9)) < (waits()[1] or "") < now(timedelta(minutes=11))
+        past(bell, "condition")
+        await bell.ingest.rounds.sweep(bell.base)
+        assert waits() == (0, None)
+        said = await bell.ingest.rounds.stands()
+        assert {"restarts": 0, "restart_at": None}.items() <= said["subscriptions"][0].items()  # type: ignore[index]
+
+
+def past(bell: Bell, channel: str) -> None:
+    """As if the wait were over."""
+    with bell.ingest.ledger.transaction() as session:
+        for row in session.exec(select(Channel).where(Channel.name == channel)):
+            row.restart_at = now(-timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_su_28_where_we_may_not_write_subscriptions_that_is_logged_and_not_asked_at_every_round(
+    tmp_path: Path, allowed: bool
+) -> None:
+    """SU-28: whether the server says so before, or only when it is asked."""
+    stopped = {
+        **resource(
+            Wish("condition", "Condition", "Condition?"), f"{PLACE}/notifications/default/condition/y", SECRET, "2027-01-01T00:00:00Z"
+        ),
+        "id": "s1",
+        "status": "error",
+    }
+    puts = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "PUT":
+            puts.append(request.path)
+            return web.json_response({"resourceType": "OperationOutcome"}, status=403, content_type="application/fhir+json")
+        said: Json = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": stopped}]}
+        if request.path.endswith("/metadata"):
+            offers = [{"code": code} for code in ("search-type", *(["update"] if allowed else []))]
+            rest = {"mode": "server", "resource": [{"type": "Subscription", "interaction": offers}]}
+            said = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]}
+        return web.json_response(
+            said if "Subscription" in str(said) and request.method == "GET" else {}, content_type="application/fhir+json"
+        )
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    async with TestServer(app, host="127.0.0.1") as bare, ringing(tmp_path, str(bare.make_url("/fhir")), public_url=PLACE) as bell:
+        with capture_logs() as logs:
+            await bell.ingest.rounds.sweep(bell.base)
+            await bell.ingest.rounds.sweep(bell.base)
+        assert len(puts) == int(allowed)
+        assert [line["channel"] for line in logs if line["event"] == "subscription_not_restarted"] == ["condition"]
+        async with bell.session.get(f"{bell.url}/metrics") as shown:
+            assert 'figaro_subscription_active{channel="condition",issuer="default"} 0.0' in await shown.text()
 
 
 async def test_su_26_a_topic_whose_heartbeat_has_stopped_is_asked_and_called_silent(tmp_path: Path) -> None:

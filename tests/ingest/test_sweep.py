@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,11 +15,13 @@ import pytest_asyncio
 
 from services.ingest.instants import now
 from shared.fhir.client import FhirClient
+from shared.fhir.r4 import complaints
 from shared.service.embedded import embedded_fhir_server
 from tests.ingest.doorbell import Bell, ringing
 from tests.ingest.neighbours import StubNeighbours
 from tests.ingest.patients import SYNTHETIC, bundle, cervical_cancer, concept, ecog, observation, patient
 from tests.peers.faults import Proxy, answered, faulty, next_link, passed
+from tests.peers.small_server import Switches, small_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Json = dict[str, Any]
@@ -46,9 +50,10 @@ class Ward:
         return {*self.bell.due(), *self.bell.notices()}
 
     async def opened(self) -> list[str]:
-        """Whose case was opened by one drain."""
+        """Whose case was opened by one drain, and has read her record since."""
         before = {case.id for case in self.bell.ingest.ledger.cases(limit=1000)}
         await self.rounds.drain()
+        self.bell.read()
         return sorted(case.patient for case in self.bell.ingest.ledger.cases(limit=1000) if case.id not in before)
 
 
@@ -71,7 +76,7 @@ async def test_su_46_every_type_that_a_record_is_read_from_is_found(ward: Ward) 
     assert await ward.swept() == set()
     about = {
         kind: patient(f"kind-{kind.lower()}")
-        for kind in ("Condition", "Observation", "Procedure", "AllergyIntolerance", "MedicationStatement")
+        for kind in ("Condition", "Observation", "Procedure", "AllergyIntolerance", "MedicationStatement", "BodyStructure")
     }
     me = {kind: {"reference": f"Patient/{who['id']}"} for kind, who in about.items()}
     await ward.write(
@@ -86,6 +91,7 @@ async def test_su_46_every_type_that_a_record_is_read_from_is_found(ward: Ward) 
             "patient": me["AllergyIntolerance"],
             "code": {"text": "x"},
         },
+        {"resourceType": "BodyStructure", "id": "kind-b", "meta": SYNTHETIC, "patient": me["BodyStructure"], "location": {"text": "x"}},
         {
             "resourceType": "MedicationStatement",
             "id": "kind-m",
@@ -96,6 +102,33 @@ async def test_su_46_every_type_that_a_record_is_read_from_is_found(ward: Ward) 
         },
     )
     assert await ward.swept() == {subject["reference"] for subject in me.values()}
+
+
+async def test_lg05_a_sweep_tells_what_it_asked_and_whom_it_came_upon(ward: Ward) -> None:
+    """LG-05: one valid AuditEvent for a sweep, with its queries over all patients and every patient whose data it read."""
+    await ward.write(patient("seen-1"), patient("seen-2"), cervical_cancer("seen-c", "Patient/seen-2"))
+    await ward.swept()
+    async with FhirClient(ward.proxy.upstream) as server:
+        [entry] = await server.search("AuditEvent", {"entity": "Patient/seen-2"})
+    event = json.loads(bytes(entry.resource or b""))
+    assert complaints(json.dumps(event).encode()) == []
+    assert (event["action"], event["subtype"][0]["code"]) == ("E", "search")
+    named = [it["what"]["reference"] for it in event["entity"] if "reference" in it.get("what", {})]
+    assert {"Patient/seen-1", "Patient/seen-2"} <= set(named)
+    assert len(named) == len(set(named))
+    asked = {b64decode(it["query"]).decode().removeprefix(ward.bell.base) for it in event["entity"] if "query" in it}
+    assert {query.partition("?")[0] for query in asked} >= {"/Condition", "/Observation", "/BodyStructure", "/Condition/_history"}
+    assert all("_lastUpdated=ge" in query or "_since=" in query for query in asked)
+
+
+async def test_a_server_without_bodystructures_is_not_asked_for_them_and_its_sweep_does_not_fail(tmp_path: Path) -> None:
+    async with small_server(Switches(history=False)) as small, ringing(tmp_path, small.base_url) as bell:
+        await bell.ingest.rounds.sweep(bell.base)
+        assert not [path for _, path in small.asked if "BodyStructure" in path]
+        assert [path for _, path in small.asked if "AllergyIntolerance" in path]
+        sweep = bell.sweep()
+        assert sweep is not None
+        assert "BodyStructure" not in (sweep.failed or "")
 
 
 async def test_an_observation_that_no_rule_reads_is_not_even_asked_for(ward: Ward) -> None:

@@ -34,6 +34,7 @@ async def test_su_46_a_sweep_finds_changes_and_deletions_and_moves_every_cursor(
             assert bell.due() == {}
             opened = {case.patient for case in bell.ingest.ledger.cases()}
             assert opened >= {f"Patient/{who}" for who in people}
+            bell.read()
             await server.delete("Condition", "contract-c")
             await sweep(bell.base)
             assert "Condition/contract-c" in bell.notices()

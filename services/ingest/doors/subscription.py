@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from services.ingest.inbox import Marked
+from services.ingest.limiting import limited, limited_for
 from services.ingest.notification import Notification, local, notification, of_address
 from services.ingest.running import Ingest, ingest_in
 from shared.fhir.outcome import FigaroError, Refused, Unreadable
@@ -23,7 +24,7 @@ from shared.smart.issuers import Issuer
 
 LIMIT: Final = 5_000_000  # bytes, unpacked
 JSON: Final = ("application/fhir+json", "application/json+fhir", "application/json", "text/json", "text/plain", "")
-router = APIRouter(prefix="/notifications", tags=["notifications"])
+router = APIRouter(prefix="/notifications", tags=["notifications"], dependencies=[Depends(limited("notifications"))])
 log = structlog.get_logger("figaro.ingest")
 
 
@@ -56,10 +57,12 @@ async def changed(request: Request, issuer: str, channel: str, key: str, place: 
 def _admitted(request: Request, issuer: str, channel: str, key: str) -> tuple[Ingest, Issuer]:
     ingest = ingest_in(request.app)
     try:
-        return ingest, ingest.channels.admitted(issuer, channel, key, request.headers)
+        sender = ingest.channels.admitted(issuer, channel, key, request.headers)
     except FigaroError:
         _count(request, "unknown", refused=1)
         raise
+    limited_for(request, "notifications", sender.id)
+    return ingest, sender
 
 
 async def _take(request: Request, ingest: Ingest, sender: Issuer, channel: str, said: Notification) -> Response:
