@@ -9,8 +9,12 @@ from fastapi import FastAPI
 from prometheus_client import Counter
 
 from services.ingest import cases, jwks
-from services.ingest.doors import subscription
+from services.ingest.doors import app as clinician_page
+from services.ingest.doors import cds_hooks, decisions, smart_launch, subscription
+from services.ingest.hooks.cors import HookCors
+from services.ingest.limiting import Limits
 from services.ingest.meter import CaseMeter, WatchMeter
+from services.ingest.pages.errors import PageError, shown
 from services.ingest.running import ingest_in, start
 from services.ingest.settings import IngestSettings
 from shared.service.app import create_app
@@ -28,8 +32,13 @@ def create(settings: IngestSettings) -> FastAPI:
     async def ready() -> dict[str, object]:
         return await ingest_in(app).check()
 
-    app = create_app("Figaro ingest", routers=[cases.router, jwks.router, subscription.router], lifespan=lifespan, ready=ready)
+    routers = [cases.router, jwks.router, subscription.router, cds_hooks.router]
+    routers += [smart_launch.router, decisions.router, clinician_page.router]
+    app = create_app("Figaro ingest", routers=routers, lifespan=lifespan, ready=ready)
+    app.add_middleware(HookCors, origins=lambda: ingest_in(app).hooks.trust.origins)
+    app.add_exception_handler(PageError, shown)
     app.state.settings = settings
+    app.state.limits = Limits(settings)
     app.state.notices = Counter(
         "figaro_notices", "Resources that notifications told of", ["issuer", "outcome"], registry=app.state.registry
     )

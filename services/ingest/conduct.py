@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -31,6 +32,9 @@ SWEEPS: Final = "sweeps"
 STEPS: Final = ("pull", "stage", "recommend", "publish")
 # Cases under way when a release is replaced go on in the next one: change this only when the steps of a case change.
 STEPS_EDITION: Final = "1"
+ROUND: Final = 60.0  # seconds; a round that takes longer, because a FHIR server hangs, holds the others up no more
+_CRASHED: Final = Stuck("The case was given up: the service crashed each time it came to it.")
+_BROKEN_OFF: Final = Stuck("The case broke off, because what it had come to could not be recorded: see the log of this case.")
 _LOST: Final = ["ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 log = structlog.get_logger("figaro.ingest")
@@ -49,6 +53,9 @@ class Rounds(Protocol):
     async def sweep(self, base: str) -> None:
         """Asks one server what has changed."""
 
+    async def tidy(self) -> None:
+        """Forgets what is over."""
+
 
 class Conductor:
     """Runs cases, alone or with other processes that share its database. Start it in the event loop that its clients live in."""
@@ -61,6 +68,7 @@ class Conductor:
         self._steps = steps
         self._settings = settings
         self._running: set[asyncio.Task[Any]] = set()
+        self._round_until = 0.0
 
     async def start(self) -> None:
         """Takes up what was left, and what comes."""
@@ -116,9 +124,9 @@ class Conductor:
         await asyncio.gather(*running, return_exceptions=True)
         loop.set_default_executor(ThreadPoolExecutor())  # DBOS had put its own there
 
-    async def open(self, base: str, patient: str, *, as_of: str | None = None) -> Case:
-        """A new case, written down before it is queued."""
-        case = await asyncio.to_thread(self._ledger.open, base, patient, as_of=as_of)
+    async def open(self, base: str, patient: str, *, as_of: str | None = None, launch: str | None = None) -> Case:
+        """A new case, written down before it is queued; with `launch` it reads with the token of that session's user."""
+        case = await asyncio.to_thread(self._ledger.open, base, patient, as_of=as_of, launch=launch)
         await self._enqueue(case)
         return case
 
@@ -127,6 +135,11 @@ class Conductor:
         case = await asyncio.to_thread(self._ledger.reopen, case_id)
         await self._enqueue(case)
         return case
+
+    async def drop(self, runs: list[str]) -> None:
+        """Stops these attempts and forgets them, whether or not they have ended."""
+        await DBOS.cancel_workflows_async(runs)
+        await DBOS.delete_workflows_async(runs)
 
     async def _enqueue(self, case: Case) -> None:
         partition = sha256(f"{case.base}|{case.patient}".encode()).hexdigest()[:32]
@@ -197,6 +210,16 @@ class Conductor:
         await asyncio.to_thread(self._ledger.stuck, case_id, outcome.encode(), retry_at=retry_at)
 
     async def _drain(self) -> None:
+        """One round, unless the one before is under way: both would queue the same cases, and a backlog would never end."""
+        if time.monotonic() < self._round_until:
+            return
+        self._round_until = time.monotonic() + ROUND
+        try:
+            await self._round()
+        finally:
+            self._round_until = 0.0
+
+    async def _round(self) -> None:
         """Has due patients become cases and servers swept, queues what a crash left unqueued, and names cases whose workflow is lost."""
         for case_id in await DBOS.run_step_async({"name": "due"}, self._open_due):
             await self._enqueue(await asyncio.to_thread(self._ledger.case, case_id))
@@ -214,12 +237,16 @@ class Conductor:
             await self._rounds.sweep(base)
 
     async def _tidy(self) -> None:
-        given_up = to_bytes(Stuck("The case was given up: the service crashed each time it came to it."))
         lost = await DBOS.list_workflows_async(name="case", status=_LOST, load_input=False, load_output=False, limit=500)
         for workflow in lost:
-            await asyncio.to_thread(self._ledger.lost, workflow.workflow_id, given_up)
+            crashed = workflow.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
+            retry_at = None if crashed else self._retry_at(int(workflow.workflow_id.rpartition(".")[2]))
+            await asyncio.to_thread(
+                self._ledger.lost, workflow.workflow_id, to_bytes(_CRASHED if crashed else _BROKEN_OFF), retry_at=retry_at
+            )
         old = now(-timedelta(days=1))
         done = await DBOS.list_workflows_async(status="SUCCESS", end_time=old, load_input=False, load_output=False, limit=500)
         await DBOS.delete_workflows_async([workflow.workflow_id for workflow in (*lost, *done)])
+        await self._rounds.tidy()
         if self._settings.retention_days is not None:
             await asyncio.to_thread(self._ledger.forget, self._settings.retention_days)

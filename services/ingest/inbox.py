@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from sqlmodel import Session, col, delete, func, select
 
 from services.ingest.instants import now
-from services.ingest.ledger import mark
+from services.ingest.ledger import mark, proposed
 from services.ingest.notification import Change, Notification
 from services.ingest.store import Store
 from services.ingest.tables import Answer, Case, Channel, Cursor, Due, Notice, Seen, Sweep
@@ -92,9 +92,17 @@ class Inbox:
                 row = _channel(self._store, session, base, name)
                 for field, value in values.items():
                     setattr(row, field, value)
+                if row.status == "active" and (row.restart_at or "") <= now():
+                    row.restarts, row.restart_at = 0, None
             for row in session.exec(select(Channel).where(Channel.base == base, col(Channel.subscription).is_not(None))):
                 if row.name not in found:
                     row.status = "missing"
+
+    def restarted(self, channel: Channel, until: str) -> None:
+        """The server was asked to try again, and is not asked once more before then; it may stop again within that time."""
+        with self._store.transaction() as session:
+            row = _channel(self._store, session, channel.base, channel.name)
+            row.restarts, row.restart_at = row.restarts + 1, until
 
     def recovered(self, channel: Channel) -> None:
         """The events that were missing are here, or a sweep will find them."""
@@ -133,9 +141,9 @@ class Inbox:
             session.exec(delete(Seen).where(col(Seen.at) < now(-REMEMBERED)))
 
     def recheck(self, base: str, before: str) -> int:
-        """Marks every patient with a CarePlan of ours who has had no case since then; how many."""
+        """Marks every patient to whom we have proposed something and who has had no case since then; how many."""
         with self._store.transaction() as session:
-            planned = select(Answer.patient).where(Answer.base == base, col(Answer.careplan).is_not(None))
+            planned = select(Answer.patient).where(Answer.base == base, proposed())
             last = select(Case.patient).where(Case.base == base, col(Case.patient).in_(planned)).group_by(Case.patient)
             old = session.exec(last.having(func.max(Case.opened) < before)).all()
             due = set(session.exec(select(Due.patient).where(Due.base == base)))

@@ -9,21 +9,21 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlmodel import Session, col, delete, func, select, update
+from sqlmodel import Session, col, delete, func, or_, select, update
 
 from services.ingest.instants import now, time_sortable_id
 from services.ingest.store import Store
-from services.ingest.tables import DONE, STATES, Answer, Case, Due, InHand, State, compressed
+from services.ingest.tables import DONE, STATES, Answer, Case, ClinicianDecision, Due, HookCard, HookFeedback, InHand, State, compressed
 from shared.fhir.outcome import NotFound, Refused
 
 
 class Ledger(Store):
     """The tables and the few questions asked of them. Every method raises Unavailable while the database does not answer."""
 
-    def open(self, base: str, patient: str, *, as_of: str | None = None) -> Case:
-        """A new case."""
+    def open(self, base: str, patient: str, *, as_of: str | None = None, launch: str | None = None) -> Case:
+        """A new case; `launch` is the session whose user reads her."""
         with self.transaction() as session:
-            case = _new_case(base, patient, as_of)
+            case = _new_case(base, patient, as_of, launch)
             session.add(case)
             return case
 
@@ -102,12 +102,13 @@ class Ledger(Store):
             case = _move(session, case_id, "stuck")
             case.outcome, case.retry_at = outcome.decode(), retry_at
 
-    def lost(self, run: str, outcome: bytes) -> None:
+    def lost(self, run: str, outcome: bytes, *, retry_at: str | None = None) -> None:
         """That attempt will not come to an end: its case is stuck, unless it has gone on otherwise."""
         with self.transaction() as session:
             case = session.get(Case, run.rpartition(".")[0])
             if case is not None and case.run == run and case.state not in DONE:
-                _move(session, case.id, "stuck").outcome = outcome.decode()
+                _move(session, case.id, "stuck")
+                case.outcome, case.retry_at = outcome.decode(), retry_at
 
     def reopen(self, case_id: str) -> Case:
         """A stuck case starts again from the record. Raises NotFound, and Refused where it is not stuck."""
@@ -135,9 +136,12 @@ class Ledger(Store):
                 mark(self, session, rows)
 
     def due(self, marked_before: str, *, limit: int = 500) -> Sequence[Due]:
-        """Who has been due since then, those who wait longest first."""
+        """Who has been due since then, those who wait longest first. Not yet who has a case that is still to read her record."""
+        hers = select(Case.id).where(Case.base == Due.base, Case.patient == Due.patient)
+        unread = hers.where(Case.state == "opened", col(Case.as_of).is_(None)).exists()
+        asked = select(Due).where(Due.marked <= marked_before, ~unread).order_by(Due.marked)
         with self.transaction() as session:
-            return session.exec(select(Due).where(Due.marked <= marked_before).order_by(Due.marked).limit(limit)).all()
+            return session.exec(asked.limit(limit)).all()
 
     def open_due(self, due: Iterable[Due]) -> int:
         """One case for each who is still due; how many."""
@@ -161,15 +165,15 @@ class Ledger(Store):
             return len(again)
 
     def known(self, base: str, patients: Iterable[str]) -> set[str]:
-        """Those among the patients who have a CarePlan of ours, or a case that is not answered yet."""
+        """Those among the patients to whom we have proposed something, or with a case that is not answered yet."""
         asked = list(patients)
         with self.transaction() as session:
-            planned = select(Answer.patient).where(Answer.base == base, col(Answer.patient).in_(asked), col(Answer.careplan).is_not(None))
+            planned = select(Answer.patient).where(Answer.base == base, col(Answer.patient).in_(asked), proposed())
             open_ = select(Case.patient).where(Case.base == base, col(Case.patient).in_(asked), Case.state != "answered")
             return {*session.exec(planned), *session.exec(open_)}
 
     def forget(self, days: int) -> None:
-        """Deletes what was answered, or got stuck, longer ago than that."""
+        """Deletes what was answered, decided, or got stuck, longer ago than that."""
         before = now(-timedelta(days=days))
         old = select(Case.id).where(col(Case.state).in_(DONE), Case.updated < before)
         with self.transaction() as session:
@@ -177,11 +181,19 @@ class Ledger(Store):
             session.exec(delete(Case).where(col(Case.id).in_(old)))
             still = select(Case.answer).where(col(Case.answer).is_not(None))
             session.exec(delete(Answer).where(col(Answer.answered) < before, col(Answer.id).not_in(still)))
+            session.exec(delete(ClinicianDecision).where(col(ClinicianDecision.at) < before))
+            session.exec(delete(HookCard).where(col(HookCard.issued) < before))
+            session.exec(delete(HookFeedback).where(col(HookFeedback.received) < before))
 
 
-def _new_case(base: str, patient: str, as_of: str | None) -> Case:
+def proposed() -> Any:
+    """Of an answer: whether it proposes something, on the FHIR server or, where nothing may be written there, on our own page."""
+    return or_(col(Answer.careplan).is_not(None), col(Answer.decision).is_not(None))
+
+
+def _new_case(base: str, patient: str, as_of: str | None, launch: str | None = None) -> Case:
     at = now()
-    return Case(id=time_sortable_id(), base=base, patient=patient, as_of=as_of, opened=at, updated=at)
+    return Case(id=time_sortable_id(), base=base, patient=patient, as_of=as_of, opened=at, updated=at, launch=launch)
 
 
 def mark(store: Store, session: Session, rows: list[dict[str, Any]]) -> None:

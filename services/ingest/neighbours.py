@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import aiohttp
@@ -11,19 +11,25 @@ import structlog
 
 from shared.fhir.answer import from_outcome
 from shared.fhir.outcome import Unavailable
+from shared.oncology.act import Act, Acted
 from shared.oncology.recommendation import Recommendation
+from shared.oncology.record import Concept
 from shared.oncology.stage import Staging
 
 T = TypeVar("T")
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """Where the answer stands on the FHIR server. `careplan` is None with nothing to propose; `written` is False where it stood already."""
+    """Where the answer stands on the FHIR server, and how it was written there: transaction, ordered, document, page (not at all).
+
+    `careplan` is None with nothing to propose and in the mode `page`; `written` is False where it stood already.
+    """
 
     careplan: str | None = None
     version: str | None = None
     decision: str | None = None
     written: bool = False
+    mode: str | None = None
 
 
 class Neighbours:
@@ -43,11 +49,19 @@ class Neighbours:
         body = _together(record=record, staging=staging, fhir_base=msgspec.json.encode(fhir_base))
         return await self._post("recommend", "/recommend", body, Recommendation)
 
+    async def drugs(self, medications: Sequence[Concept]) -> list[tuple[str, ...]]:
+        """Of each medication the anticancer drugs that it names, by recommend's ids. Raises what recommend raised, or Unavailable."""
+        return list((await self._post("recommend", "/drugs", msgspec.json.encode(medications), tuple[tuple[str, ...], ...]))[0])
+
     async def publish(self, record: bytes, staging: bytes, recommendation: bytes, fhir_base: str) -> Publication:
         """Has the CarePlan written, once; the same decision again answers with the CarePlan that is there."""
         base = msgspec.json.encode(fhir_base)
         body = _together(record=record, staging=staging, recommendation=recommendation, fhir_base=base)
         return (await self._post("recommend", "/careplans", body, Publication))[0]
+
+    async def decide(self, act: Act, authorization: str) -> Acted:
+        """Has a clinician's act written into the CarePlan. `authorization` is her own header: for this call, and kept nowhere."""
+        return (await self._post("recommend", "/decisions", msgspec.json.encode(act), Acted, authorization=authorization))[0]
 
     async def ready(self) -> Mapping[str, bool]:
         """Which of them says that it is ready."""
@@ -60,8 +74,8 @@ class Neighbours:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
 
-    async def _post(self, name: str, route: str, body: bytes, kind: type[T]) -> tuple[T, bytes]:
-        headers = {"Content-Type": "application/json"}
+    async def _post(self, name: str, route: str, body: bytes, kind: type[T], *, authorization: str | None = None) -> tuple[T, bytes]:
+        headers = {"Content-Type": "application/json", **({"Authorization": authorization} if authorization else {})}
         if request_id := structlog.contextvars.get_contextvars().get("request_id"):
             headers["X-Request-Id"] = str(request_id)
         try:

@@ -12,15 +12,18 @@ import msgspec
 
 from services.ingest.searches import Search, searches_for
 from shared.fhir.client import FhirClient
-from shared.fhir.outcome import FigaroError, Gone, NotFound, Refused, Rejected, Stuck
+from shared.fhir.outcome import FigaroError, Gone, NotFound, Refused, Rejected, Stuck, Unauthorised
 from shared.fhir.paging import Entry
 from shared.fhir.r4 import complaints
 from shared.fhir.reader import read_resources
 from shared.oncology.record import Issue, Record
+from shared.smart.launch import NEEDED
+from shared.smart.scopes import Granted
 
 _PATIENT = re.compile(r"Patient/[A-Za-z0-9\-.]{1,64}")
 _PAGE = ("_count", "200")
 _SHOWN = 3
+_NEEDED = frozenset(name for name, _ in NEEDED)
 
 
 class Pulled(NamedTuple):
@@ -56,14 +59,15 @@ def patient_reference(text: str) -> str:
     return reference
 
 
-async def pull(server: FhirClient, patient: str, *, as_of: str | None = None) -> Pulled:
+async def pull(server: FhirClient, patient: str, *, as_of: str | None = None, scopes: Iterable[str] | None = None) -> Pulled:
     """The record of `patient` ("Patient/17"), read as of a date where one is given.
 
-    Raises NotFound or Gone (no such patient, deleted), Stuck (merged into another, or resources of another patient came back: FC-05, FC-11)
-    and what the client raises.
+    With the `scopes` that a user was granted, what she may not see is left out and named; Stuck where nothing can be said without it
+    (SM-34). Raises NotFound or Gone (no such patient, deleted), Stuck (merged into another, or resources of another patient came back:
+    FC-05, FC-11) and what the client raises.
     """
-    person = await _person(server, patient)
-    found = await _found(server, patient.removeprefix("Patient/"))
+    person = await _person(server, patient, lenient=scopes is not None)
+    found, unread = await _found(server, patient.removeprefix("Patient/"), Granted(scopes) if scopes is not None else None)
     resources = {patient: person}
     nameless = []
     for entry in found:
@@ -77,7 +81,9 @@ async def pull(server: FhirClient, patient: str, *, as_of: str | None = None) ->
     record = read_resources(patient, ordered, as_of=as_of)
     used = {patient, *(finding.source for finding in record.findings)}
     invalid = await asyncio.to_thread(_invalid, {reference: resources[reference] for reference in sorted(resources) if reference in used})
-    issues = sorted((*record.issues, *invalid, *map(_set_aside, nameless)), key=lambda issue: (issue.code, issue.sources, issue.text))
+    issues = sorted(
+        (*record.issues, *invalid, *unread, *map(_set_aside, nameless)), key=lambda issue: (issue.code, issue.sources, issue.text)
+    )
     return Pulled(msgspec.structs.replace(record, issues=tuple(issues)), b"[" + b",".join(ordered) + b"]")
 
 
@@ -87,11 +93,15 @@ def queries(patient: str) -> tuple[str, ...]:
     return (patient, *(f"{search.type}?{urlencode(search.params, safe=':,/')}" for search in searches_for(name)))
 
 
-async def _person(server: FhirClient, patient: str) -> bytes:
+async def _person(server: FhirClient, patient: str, *, lenient: bool) -> bytes:
     try:
         raw = bytes(await server.read("Patient", patient.removeprefix("Patient/")))
     except Gone as error:
         raise Gone("The patient was deleted from the FHIR server: nothing is proposed.") from error
+    except Unauthorised as error:
+        if lenient and error.status == 403:
+            raise _not_shown("Patient") from None
+        raise
     except NotFound as error:
         raise NotFound("The FHIR server has no such patient, or does not show it to us: check the id, and what we may read.") from error
     try:
@@ -103,22 +113,55 @@ async def _person(server: FhirClient, patient: str) -> bytes:
     return raw
 
 
-async def _found(server: FhirClient, patient_id: str) -> Iterable[Entry]:
+async def _found(server: FhirClient, patient_id: str, granted: Granted | None) -> tuple[list[Entry], list[Issue]]:
+    searches = list(searches_for(patient_id))
+    reach = ["all" if granted is None else granted.reach(one.type, "s", one.params) for one in searches]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_search(server, search)) for search in searches_for(patient_id)]
+            tasks = [
+                group.create_task(_search(server, search, granted)) for search, far in zip(searches, reach, strict=True) if far != "none"
+            ]
     except BaseExceptionGroup as errors:
         raise next((error for error in errors.exceptions if isinstance(error, FigaroError)), errors.exceptions[0]) from errors
-    return [entry for task in tasks for entry in task.result()]
+    answers = iter([task.result() for task in tasks])
+    found: list[Entry] = []
+    unread: dict[str, str] = {}
+    for search, far in zip(searches, reach, strict=True):
+        answer = None if far == "none" else next(answers)
+        found += answer or ()
+        if answer is None or far == "some":
+            unread.setdefault(search.type, "none" if answer is None and not search.optional else "some")
+    return found, [_unread(name, how) for name, how in unread.items()]
 
 
-async def _search(server: FhirClient, search: Search) -> tuple[Entry, ...]:
+async def _search(server: FhirClient, search: Search, granted: Granted | None) -> tuple[Entry, ...] | None:
+    """What is found; None where the user may not see it."""
     try:
         return (await server.search(search.type, (*search.params, _PAGE))).entries
     except Rejected:
         if search.optional:
             return ()
         raise
+    except Unauthorised as error:
+        if granted is None or error.status != 403:
+            raise
+        return None
+
+
+def _unread(resource_type: str, how: str) -> Issue:
+    """What a user's grant keeps from the record: silence there is not absence. Raises Stuck where nothing can be said without it."""
+    if how == "none" and resource_type in _NEEDED:
+        raise _not_shown(resource_type)
+    part = "was not read: the EHR does not show it to this user here" if how == "none" else "was read in part: the EHR shows not all of it"
+    text = f"{resource_type} {part}. What is missing there is unknown, not absent."
+    return Issue(severity="warning", code="resource-unreadable", text=text)
+
+
+def _not_shown(resource_type: str) -> Stuck:
+    return Stuck(
+        f"The EHR does not let this user read {resource_type} in Figaro, and without it nothing can be said: have the scope "
+        f"patient/{resource_type}.rs allowed to this app, and launch again."
+    )
 
 
 def _verified(server: FhirClient, entry: Entry, patient: str) -> bool:

@@ -7,21 +7,30 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import aiohttp
+import structlog
 from fastapi import FastAPI, Request
 
 from services.ingest.channels import Channels
 from services.ingest.conduct import Conductor
+from services.ingest.grants import Grants
+from services.ingest.hooks.parts import Hooks, hooks
 from services.ingest.inbox import Inbox
+from services.ingest.launches import Launches
 from services.ingest.ledger import Ledger
 from services.ingest.neighbours import Neighbours
 from services.ingest.rounds import Rounds
+from services.ingest.seal import Seal
 from services.ingest.settings import IngestSettings
 from services.ingest.steps import Steps
 from shared import VERSION
 from shared.fhir.audit import Auditor
-from shared.fhir.outcome import Unavailable
-from shared.smart.issuers import issuers_of
+from shared.fhir.guard import fhir_base
+from shared.fhir.outcome import Refused, Unavailable
+from shared.smart.app import Apps
+from shared.smart.issuers import Issuers, issuers_of
 from shared.smart.servers import Servers, reaching
+
+_log = structlog.get_logger("figaro.ingest")
 
 
 @dataclass
@@ -35,6 +44,9 @@ class Ingest:
     inbox: Inbox
     channels: Channels
     rounds: Rounds
+    launches: Launches
+    grants: Grants
+    hooks: Hooks
 
     async def check(self) -> dict[str, object]:
         """How many cases stand in each state. Raises Unavailable, saying what is missing, while none could be carried to its end."""
@@ -59,17 +71,42 @@ def ingest_of(request: Request) -> Ingest:
 async def start(settings: IngestSettings, stack: AsyncExitStack) -> Ingest:
     """Opens everything; `stack` closes it again. Raises Refused where the issuers cannot be used."""
     issuers = issuers_of(file=settings.issuers, base=settings.fhir_base, bases=settings.fhir_bases, token=settings.fhir_token, role="read")
+    _check_public(settings, issuers)
     ledger = await asyncio.to_thread(Ledger, settings.ledger_url)
     stack.callback(ledger.close)
     session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False))
-    servers = Servers(issuers, "read", await stack.enter_async_context(reaching(issuers, settings.fhir_networks)))
+    reach = await stack.enter_async_context(reaching(issuers, settings.fhir_networks))
+    servers = Servers(issuers, "read", reach)
     neighbours = Neighbours(
         session, staging_url=settings.staging_url, recommend_url=settings.recommend_url, timeout=settings.neighbour_seconds
     )
+    answering = hooks(issuers, ledger, neighbours, reach, settings)
     inbox, channels = Inbox(ledger), Channels(issuers, settings)
     auditor = Auditor("ingest", VERSION, settings.audit_key.get_secret_value() if settings.audit_key else None)
-    rounds = Rounds(ledger, inbox, servers, neighbours, auditor, channels, settings)
-    conductor = Conductor(ledger, Steps(ledger, servers, neighbours, auditor), rounds, settings, issuers.name)
+    launches = _launches(settings, ledger, issuers)
+    grants = Grants(launches, Apps(issuers, reach), servers)
+    rounds = Rounds(ledger, inbox, servers, neighbours, auditor, channels, grants, settings)
+    conductor = Conductor(ledger, Steps(ledger, servers, neighbours, auditor, grants), rounds, settings, issuers.name)
     await conductor.start()
     stack.push_async_callback(conductor.close)
-    return Ingest(ledger, servers, neighbours, conductor, inbox, channels, rounds)
+    return Ingest(ledger, servers, neighbours, conductor, inbox, channels, rounds, launches, grants, answering)
+
+
+def _launches(settings: IngestSettings, ledger: Ledger, issuers: Issuers) -> Launches:
+    key = settings.session_key.get_secret_value() if settings.session_key else None
+    if key is None and any(issuer.launch for issuer in issuers):
+        _log.warning("session_key_not_set", advice="set FIGARO_SESSION_KEY: without it a restart ends every session of the page")
+    seal, hours, idle = Seal(key), settings.session_hours, settings.session_idle_minutes
+    return Launches(ledger, issuers, seal, hours=hours, idle_minutes=idle, sign_ins=settings.sign_ins)
+
+
+def _check_public(settings: IngestSettings, issuers: Issuers) -> None:
+    """Whoever signs in comes back to our public address, over https, or within this machine."""
+    if not any(issuer.launch for issuer in issuers):
+        return
+    if not settings.public_url:
+        raise Refused("FIGARO_PUBLIC_URL is not set: an issuer has `launch`, and browsers come back to that address.", code="required")
+    try:
+        fhir_base(settings.public_url, with_token=True)  # the same rules hold for an address of ours
+    except Refused:
+        raise Refused("FIGARO_PUBLIC_URL has to be https, without a query, where an issuer has `launch`.", code="value") from None

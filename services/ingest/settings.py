@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
+from limits import parse
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from yarl import URL
 
 from shared.fhir.guard import is_loopback
 from shared.service.settings import Settings
+
+
+def _rate(given: str) -> str:
+    try:
+        parse(given)
+    except ValueError:
+        raise ValueError("a rate is written 200/second, 60/minute or 1000/hour") from None
+    return given
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class IngestSettings(Settings):
@@ -61,6 +73,28 @@ class IngestSettings(Settings):
     """After so long without a case a sweep opens one for each patient with a CarePlan of ours."""
     api_secret: SecretStr | None = Field(default=None, min_length=16)
     """The bearer token that opens, lists and shows cases. Asked for wherever it is set; must be set unless `host` is this machine."""
+    rate_notifications: Rate = "200/second"
+    """How many notifications one client address, and one FHIR server, may send."""
+    rate_cases: Rate = "200/second"
+    """How many cases one client address may open over HTTP, and for one FHIR server."""
+    rate_launch: Rate = "60/minute"
+    """How many launches, and how many returns from a sign-in, one client address may begin."""
+    rate_hooks: Rate = "50/second"
+    """How many CDS Hooks one client address, and one FHIR server, may call."""
+    session_key: SecretStr | None = Field(default=None, min_length=32)
+    """What the tokens of launches are encrypted by. Without it a random key of this process is: its sessions end with it."""
+    session_hours: float = Field(default=8, gt=0, le=24)
+    """How long a launch lasts at most."""
+    session_idle_minutes: float = Field(default=60, gt=0)
+    """How long a launch lasts that nobody looks at."""
+    sign_ins: int = Field(default=10_000, ge=1)
+    """How many sign-ins may be under way at once."""
+    hook_seconds: float = Field(default=0.4, gt=0)
+    """After so long one who opens a patient gets a link instead of cards, where all was prefetched."""
+    hook_limit_seconds: float = Field(default=2, gt=0)
+    """The same for orders, and where something had to be fetched first."""
+    hook_comments: bool = False
+    """Whether what clinicians type when they override a card is kept: it may name a patient."""
     step_attempts: int = Field(default=5, ge=1)
     step_wait_seconds: float = Field(default=1, gt=0)
     """The wait before a step is repeated because a neighbour is unavailable; doubled each time."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from services.ingest.grants import Grants, over
 from services.ingest.instants import now
 from services.ingest.ledger import Ledger
 from services.ingest.neighbours import Neighbours
@@ -14,27 +15,36 @@ from services.ingest.pull import pull, queries
 from services.ingest.tables import Answer, InHand, compressed, expanded
 from shared.fhir.audit import Auditor, Deed
 from shared.fhir.client import FhirClient
-from shared.fhir.outcome import FigaroError
+from shared.fhir.outcome import FigaroError, Unauthorised
 from shared.oncology.recommendation import Recommendation
 from shared.oncology.record import encode
 from shared.oncology.stage import Staging
 
 
 class Steps:
-    """What a case goes through. `server` gives the client of a FHIR base."""
+    """What a case goes through. `server` gives the client of a FHIR base, `grants` the one of a session's user."""
 
-    def __init__(self, ledger: Ledger, server: Callable[[str], FhirClient], neighbours: Neighbours, auditor: Auditor) -> None:
+    def __init__(
+        self, ledger: Ledger, server: Callable[[str], FhirClient], neighbours: Neighbours, auditor: Auditor, grants: Grants
+    ) -> None:
         self._ledger = ledger
         self._server = server
         self._neighbours = neighbours
         self._auditor = auditor
+        self._grants = grants
 
     async def pull(self, case_id: str) -> None:
         """The record, from the FHIR server."""
         case = await asyncio.to_thread(self._ledger.case, case_id)
-        server = self._server(case.base)
-        record, raw = await pull(server, case.patient, as_of=case.as_of)
-        await self._auditor.tell(server, Deed("search", case.patient, queries=queries(case.patient)))
+        server, scopes = await self._grants.reader(case.launch) if case.launch else (self._server(case.base), None)
+        try:
+            record, raw = await pull(server, case.patient, as_of=case.as_of, scopes=scopes)
+        except Unauthorised as error:
+            if case.launch and error.status == 401:  # in spite of a new token (SM-63)
+                over()
+            raise
+        # Told by our own right: a user's seldom reaches as far.
+        await self._auditor.tell(self._server(case.base), Deed("search", case.patient, queries=queries(case.patient)))
         in_hand = InHand(case=case_id, digest=record.digest(), raw=compressed(raw), record=compressed(encode(record)))
         await asyncio.to_thread(self._ledger.pulled, in_hand)
 
@@ -70,6 +80,7 @@ class Steps:
             careplan=published.careplan,
             careplan_version=published.version,
             decision=published.decision,
+            mode=published.mode,
             raw=in_hand.raw,
             record=in_hand.record,
             staging=compressed(staging),

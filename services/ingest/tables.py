@@ -13,7 +13,10 @@ DONE = ("answered", "stuck")
 
 
 class Case(SQLModel, table=True):
-    """One patient to be answered once. `outcome` is the OperationOutcome of a stuck case, `retry_at` when it is tried again by itself."""
+    """One patient to be answered once. `outcome` is the OperationOutcome of a stuck case, `retry_at` when it is tried again by itself.
+
+    `launch` is the session whose user reads her; without it Figaro does, by its own right.
+    """
 
     id: str = Field(primary_key=True)
     base: str
@@ -27,6 +30,7 @@ class Case(SQLModel, table=True):
     retry_at: str | None = None
     outcome: str | None = None
     answer: int | None = None
+    launch: str | None = None
 
     @property
     def run(self) -> str:
@@ -48,7 +52,10 @@ class InHand(SQLModel, table=True):
 
 
 class Answer(SQLModel, table=True):
-    """An answer that was published, with all that it was made of. Rows are added, and forgotten in the end; never changed."""
+    """An answer that was published, with all that it was made of. Rows are added, and forgotten in the end; never changed.
+
+    `mode` says how it was written: transaction, ordered, document, or page, where nothing was written and this is where it stands.
+    """
 
     id: int | None = Field(default=None, primary_key=True)
     case: str
@@ -61,6 +68,7 @@ class Answer(SQLModel, table=True):
     careplan: str | None = None
     careplan_version: str | None = None
     decision: str | None = None
+    mode: str | None = None
     raw: bytes
     record: bytes
     staging: bytes
@@ -68,7 +76,7 @@ class Answer(SQLModel, table=True):
 
     def says_the_same(self, other: Answer) -> bool:
         """Whether both give one answer, from one record, by one knowledge, in one CarePlan."""
-        fields = ("digest", "staging_knowledge", "recommend_knowledge", "careplan", "careplan_version", "decision")
+        fields = ("digest", "staging_knowledge", "recommend_knowledge", "careplan", "careplan_version", "decision", "mode")
         return all(getattr(self, field) == getattr(other, field) for field in fields)
 
 
@@ -117,7 +125,8 @@ class Cursor(SQLModel, table=True):
 class Channel(SQLModel, table=True):
     """One way in which a server notifies us. `heard` is when it last did; `status` and `ends` are what the server says of the Subscription.
 
-    `last_event` is the highest event number of a topic-based one, `missing` the first number that did not come.
+    `last_event` is the highest event number of a topic-based one, `missing` the first number that did not come. `restarts` counts how often
+    the server was asked to try again since it last worked for a while, `restart_at` is when it may be asked once more.
     """
 
     base: str = Field(primary_key=True)
@@ -129,6 +138,117 @@ class Channel(SQLModel, table=True):
     status: str | None = None
     ends: str | None = None
     heartbeat: int | None = None
+    restarts: int = 0
+    restart_at: str | None = None
+
+
+class SignIn(SQLModel, table=True):
+    """A sign-in that has begun at an authorization server. `state` and `browser` are hashes, `sealed` what only its callback may read."""
+
+    __tablename__ = "sign_in"
+
+    state: str = Field(primary_key=True)
+    browser: str
+    base: str
+    sealed: bytes
+    created: str
+    used: str | None = None
+
+
+class LaunchSession(SQLModel, table=True):
+    """One launch: a user, a patient, what was granted. `sealed` are the tokens, encrypted; `turn` counts how often they were replaced.
+
+    `browser` is the hash of its cookie, `claimed` since when one process renews the tokens. A row goes when the session ends.
+    """
+
+    __tablename__ = "launch_session"
+
+    id: str = Field(primary_key=True)
+    browser: str
+    base: str
+    patient: str
+    encounter: str | None = None
+    user_issuer: str | None = None
+    user_subject: str | None = None
+    fhir_user: str | None = None
+    scopes: str
+    need_patient_banner: bool = True
+    csrf: str
+    case: str | None = None
+    sealed: bytes
+    turn: int = 1
+    claimed: str | None = None
+    created: str
+    seen: str
+    ends: str
+
+
+class ClinicianDecision(SQLModel, table=True):
+    """What a clinician decided on an answer: rows are added as `kept`, and become `written` when they stand in the CarePlan.
+
+    `id` is the act's own, made of what was sent; `why` says why it is only kept. `careplan_version` is the one she saw, `written_version`
+    the one with her act in it. `reason` is her own words: forgotten with the answers.
+    """
+
+    __tablename__ = "clinician_decision"
+
+    number: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    base: str
+    patient: str
+    launch: str
+    answer: int
+    careplan: str | None = None
+    careplan_version: str | None = None
+    decision: str | None = None
+    act: str
+    regimen: str | None = None
+    title: str | None = None
+    reason: str | None = None
+    fhir_user: str
+    user_issuer: str | None = None
+    user_subject: str | None = None
+    display: str | None = None
+    at: str
+    state: str = "kept"
+    why: str | None = None
+    written_version: str | None = None
+
+
+class HookToken(SQLModel, table=True):
+    """A CDS client's token that was used, by a hash; kept until it could not be used again anyway."""
+
+    __tablename__ = "hook_token"
+
+    token: str = Field(primary_key=True)
+    until: str
+
+
+class HookCard(SQLModel, table=True):
+    """A card that was given; nothing of whom it was about."""
+
+    __tablename__ = "hook_card"
+
+    id: str = Field(primary_key=True)
+    client: str
+    service: str
+    kind: str
+    issued: str
+
+
+class HookFeedback(SQLModel, table=True):
+    """What somebody did with a card, `at` by the client's clock. `comment` is what they typed, where the settings keep it."""
+
+    __tablename__ = "hook_feedback"
+
+    client: str = Field(primary_key=True)
+    card: str = Field(primary_key=True)
+    outcome: str = Field(primary_key=True)
+    at: str = Field(primary_key=True)
+    service: str
+    reason: str | None = None
+    comment: str | None = None
+    received: str
 
 
 def compressed(data: bytes) -> bytes:

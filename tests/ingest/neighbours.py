@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -27,6 +28,7 @@ class StubNeighbours:
         self.request_ids: set[str] = set()
         self.fail: dict[str, list[FigaroError]] = {}
         self.order: list[tuple[str, str]] = []
+        self.held: dict[str, asyncio.Event] = {}
         self.ours: Callable[[str], bool] = lambda _: True
         self._fhir = fhir_base
         app = web.Application(client_max_size=50_000_000)
@@ -46,12 +48,22 @@ class StubNeighbours:
     def url(self, name: str) -> str:
         return str(self._server.make_url(f"/{name}"))
 
+    def hold(self, route: str) -> None:
+        """Leaves the route without an answer until `release`."""
+        self.held[route] = asyncio.Event()
+
+    def release(self) -> None:
+        for event in self.held.values():
+            event.set()
+
     async def _asked(self, request: web.Request) -> Any:
         route = request.path.rpartition("/")[2]
         self.calls[route] += 1
         self.request_ids.add(request.headers.get("X-Request-Id", ""))
         body = await request.json()
         self.order.append((route, body.get("patient") or body["record"]["patient"]))
+        if event := self.held.get(route):
+            await event.wait()
         if errors := self.fail.get(route):
             error = errors.pop(0)
             raise _Answer(to_bytes(error), error.status)

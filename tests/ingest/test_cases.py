@@ -234,6 +234,45 @@ async def test_a_stop_in_the_middle_is_taken_up_at_the_next_start(tmp_path: Path
         assert (await ingest.done(case_id))["state"] == "answered"
 
 
+async def test_a_round_that_takes_longer_than_its_interval_is_not_begun_again_beside_itself(
+    tmp_path: Path, fhir: str, neighbours: StubNeighbours
+) -> None:
+    """Else every tick queues the same backlog once more, and each round makes the others slower."""
+    under_way, most, rounds = 0, 0, 0
+
+    async def slow() -> None:
+        nonlocal under_way, most, rounds
+        under_way, rounds = under_way + 1, rounds + 1
+        most = max(most, under_way)
+        await asyncio.sleep(2.5)
+        under_way -= 1
+
+    async def twice() -> bool:
+        return rounds >= 2
+
+    app = create(settings(tmp_path, fhir, neighbours, drain_seconds=1))
+    async with served(app):
+        app.state.ingest.rounds.drain = slow
+        await until(twice)
+    assert most == 1
+
+
+async def test_a_case_that_broke_off_is_tried_again_by_itself(tmp_path: Path, fhir: str, neighbours: StubNeighbours) -> None:
+    """The workflow failed outside of its steps, as when what it had come to could not be recorded: nobody would take it up again."""
+    app = create(settings(tmp_path, fhir, neighbours, drain_seconds=1))
+
+    async def broken(_name: str, _case_id: str) -> tuple[str | None, bool]:
+        raise RecursionError
+
+    async with served(app) as url:
+        app.state.ingest.conductor._run = broken
+        cases = Cases(url)
+        case = await cases.done(await cases.open("Patient/broken-off"))
+    assert case["state"] == "stuck"
+    assert "broke off" in case["outcome"]["issue"][0]["details"]["text"]
+    assert case["retry_at"] is not None
+
+
 async def test_a_case_that_was_never_queued_is_found_and_done(tmp_path: Path, fhir: str, neighbours: StubNeighbours) -> None:
     """A crash between the ledger's write and the queue's loses nothing."""
     await put(fhir, *metastatic("u1"))

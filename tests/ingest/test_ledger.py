@@ -167,6 +167,16 @@ def test_ten_notices_of_one_patient_make_one_case(ledger: Ledger) -> None:
     assert list(ledger.unqueued()) == []
 
 
+def test_while_a_case_is_still_to_read_her_record_no_second_one_queues_behind_it(ledger: Ledger) -> None:
+    """However long the queue is and however much changes meanwhile; what changes after the reading makes the next case."""
+    waiting = ledger.open(BASE, "Patient/1")
+    ledger.open(BASE, "Patient/2", as_of="2026-01-01")
+    ledger.mark_due(BASE, ["Patient/1", "Patient/2"])
+    assert [one.patient for one in ledger.due(now())] == ["Patient/2"], "a case of a day that is past says nothing of today"
+    ledger.pulled(InHand(case=waiting.id, digest="d", raw=b"r", record=b"c"))
+    assert {one.patient for one in ledger.due(now())} == {"Patient/1", "Patient/2"}
+
+
 def test_a_stuck_case_whose_time_has_come_is_opened_again(ledger: Ledger) -> None:
     soon, later = ledger.open(BASE, "Patient/1"), ledger.open(BASE, "Patient/2")
     ledger.stuck(soon.id, b"{}", retry_at=now(-timedelta(seconds=1)))
@@ -184,12 +194,14 @@ def test_a_patient_marked_again_while_it_was_decided_stays_due(ledger: Ledger) -
     assert [due.patient for due in ledger.due(now())] == ["Patient/1"]
 
 
-def test_known_is_who_has_a_careplan_or_an_open_case(ledger: Ledger) -> None:
-    planned, without, waiting = (ledger.open(BASE, f"Patient/{i}") for i in (1, 2, 3))
+def test_known_is_to_whom_something_was_proposed_or_who_has_an_open_case(ledger: Ledger) -> None:
+    """Also where it stands on our own page only (mode page): what she is told there must not stay when its ground is gone."""
+    planned, without, waiting, unwritten = (ledger.open(BASE, f"Patient/{i}") for i in (1, 2, 3, 4))
     ledger.answered(answer(planned))
-    ledger.answered(answer(without, careplan=None))
+    ledger.answered(answer(without, careplan=None, decision=None))
     ledger.stuck(waiting.id, b"{}")
-    assert ledger.known(BASE, [f"Patient/{i}" for i in range(1, 5)]) == {"Patient/1", "Patient/3"}
+    ledger.answered(answer(unwritten, careplan=None, mode="page"))
+    assert ledger.known(BASE, [f"Patient/{i}" for i in range(1, 6)]) == {"Patient/1", "Patient/3", "Patient/4"}
 
 
 def test_what_is_older_than_the_retention_time_is_forgotten(ledger: Ledger, database: str) -> None:

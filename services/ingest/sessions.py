@@ -1,0 +1,90 @@
+"""Who looks at a page: the session of one launch, found by its id in the path together with the browser's cookie (SE-01 to SE-03).
+
+What a page needs: `session_of` as a dependency of every route below `/app/{launch}`, and `guarded` in its place for what changes something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+
+from fastapi import Depends, Request
+from yarl import URL
+
+from services.ingest.launched import Session, User
+from services.ingest.pages.errors import PageError
+from services.ingest.running import ingest_of
+
+__all__ = ["Guarded", "Session", "User", "Visited", "guarded", "session_of"]
+Cookie = Literal["figaro", "figaro-signin"]
+CSRF_FIELD: Final = "csrf"
+CSRF_HEADER: Final = "X-Figaro-Csrf"
+
+
+async def session_of(request: Request, launch: str) -> Session:
+    """The session of the path's launch id and the request's cookie. Raises PageError where there is none, or it has ended."""
+    for cookie in cookies(request, "figaro"):
+        found = await asyncio.to_thread(ingest_of(request).launches.session, launch, cookie)
+        if found is not None:
+            return found
+    raise PageError(
+        "This page has ended",
+        "Either you signed out, or the page was open for too long, or it belongs to another browser.",
+        "Open Figaro from the patient's chart again.",
+        status=403,
+    )
+
+
+Visited = Annotated[Session, Depends(session_of)]
+
+
+async def guarded(request: Request, session: Visited) -> Session:
+    """The session, for a request that changes something: it has to come from our own page (SE-06). Raises PageError."""
+    if not (_from_our_page(request) and hmac.compare_digest((await _token(request)).encode(), session.csrf.encode())):
+        raise PageError(
+            "That did not come from this page",
+            "Nothing was changed: the request carries no proof that it was made on a page of Figaro.",
+            "Go back to the page, load it again, and repeat what you did.",
+            status=403,
+        )
+    return session
+
+
+Guarded = Annotated[Session, Depends(guarded)]
+
+
+def cookie_name(cookie: Cookie, public_url: str) -> str:
+    """`__Host-` binds a cookie to this host and to https; a browser takes none such over http, which is for development only."""
+    return f"__Host-{cookie}" if URL(public_url).scheme == "https" else cookie
+
+
+def set_cookie(cookie: Cookie, value: str, *, public_url: str, embedded: bool) -> str:
+    """The Set-Cookie header; an empty value removes it. Written by hand: Starlette cannot partition before Python 3.14 (SE-02)."""
+    secure = URL(public_url).scheme == "https"
+    place = "SameSite=None; Secure; Partitioned" if secure and embedded else f"SameSite=Lax{'; Secure' if secure else ''}"
+    return f"{cookie_name(cookie, public_url)}={value}; Path=/; HttpOnly; {place}{'' if value else '; Max-Age=0'}"
+
+
+def cookies(request: Request, cookie: Cookie) -> Iterator[str]:
+    """Every cookie of that name: a browser may send one for this frame and one for the whole tab."""
+    wanted = cookie_name(cookie, request.app.state.settings.public_url or "")
+    for header in request.headers.getlist("cookie"):
+        for part in header.split(";")[:50]:
+            name, _, value = part.strip().partition("=")
+            if name == wanted and value:
+                yield value
+
+
+def _from_our_page(request: Request) -> bool:
+    ours = str(URL(request.app.state.settings.public_url or "").origin())
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    # Under `Referrer-Policy: no-referrer` browsers call the origin of a form "null"; then they say same-origin, which no page can forge.
+    return origin == ours if site is None else site == "same-origin" and origin in (ours, "null", None)
+
+
+async def _token(request: Request) -> str:
+    if CSRF_HEADER in request.headers:
+        return request.headers[CSRF_HEADER]
+    return str((await request.form()).get(CSRF_FIELD, ""))

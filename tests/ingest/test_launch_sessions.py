@@ -1,0 +1,340 @@
+"""What becomes of a launch while it lasts: tokens renewed once, sessions that end, cases that then wait for a new launch."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+import pytest_asyncio
+import trustme
+from pydantic import SecretStr
+from sqlmodel import delete, select, update
+
+from services.ingest.app import create
+from services.ingest.grants import Grants
+from services.ingest.instants import now
+from services.ingest.launched import Begun, Tokens
+from services.ingest.launches import Launches
+from services.ingest.ledger import Ledger
+from services.ingest.seal import Seal
+from services.ingest.sessions import set_cookie
+from services.ingest.settings import IngestSettings
+from services.ingest.tables import LaunchSession, SignIn
+from services.together import TogetherSettings, together
+from shared.fhir.outcome import Refused, Stuck, Unavailable
+from shared.service.embedded import embedded_fhir_server
+from shared.smart.app import Apps
+from shared.smart.code import Grant
+from shared.smart.issuers import Issuer, Issuers, read_issuers
+from shared.smart.keys import jwks, keys_in, new_key
+from shared.smart.launch import Launch
+from tests.ingest.launching import KEY, Browser, Hospital, free_port, hospital, issuers_file
+from tests.ingest.patients import metastatic
+from tests.peers.smart_server import smart_server
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def fhir() -> Iterator[str]:
+    with embedded_fhir_server() as base:
+        yield base
+
+
+@pytest_asyncio.fixture
+async def here(fhir: str, tmp_path: Path) -> AsyncIterator[Hospital]:
+    async with hospital(tmp_path, fhir) as it:
+        await it.put(*metastatic("p1"))
+        yield it
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    made = Browser()
+    yield made
+    await made.session.close()
+
+
+def spent(here: Hospital, launch: str, *, until: float = -1) -> None:
+    """The access token of a session is at its end; `until` seconds from now."""
+    held = here.ingest.launches.held(launch)
+    assert held is not None
+    tokens = msgspec.structs.replace(held.tokens, renew=0, until=time.time() + until)
+    with here.ingest.ledger.transaction() as session:
+        session.exec(update(LaunchSession).values(sealed=here.ingest.launches.seal.close(tokens)))
+
+
+async def second_process(here: Hospital) -> Grants:
+    """The same sessions, as another process sees them: its own connections, its own memory."""
+    issuers = Issuers(read_issuers(here.folder / "issuers.yaml"))
+    launches = Launches(here.ingest.ledger, issuers, Seal(KEY), hours=8, idle_minutes=60, sign_ins=10)
+    return Grants(launches, Apps(issuers, here.ingest.servers._session), here.ingest.servers)
+
+
+async def test_sm60_and_sm61_of_many_who_need_it_in_two_processes_one_renews_the_token(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    spent(here, session.id)
+    here.ehr.bend.slow = 0.3
+    other = await second_process(here)
+    asking = [grants.authority(session.id).header() for grants in (here.ingest.grants, other) for _ in range(5)]
+    headers = set(await asyncio.gather(*asking))
+    assert [form["grant_type"] for form in here.ehr.forms] == ["authorization_code", "refresh_token"]
+    assert len(headers) == 1
+    assert here.ehr.problems == []
+    held = here.ingest.launches.held(session.id)
+    assert held is not None
+    assert headers == {f"Bearer {held.tokens.access}"}
+    assert held.turn == 2
+
+
+async def test_sm61_a_refresh_token_is_replaced_each_time_and_never_used_twice(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    for _ in range(3):
+        spent(here, session.id)
+        await here.ingest.grants.authority(session.id).header()
+    used = [form["refresh_token"] for form in here.ehr.forms if "refresh_token" in form]
+    assert len(used) == len(set(used)) == 3
+    assert here.ehr.problems == []
+    assert "scope" not in here.ehr.forms[-1], "without it what was granted stays (SM-60)"
+
+
+async def test_sm63_a_token_is_renewed_before_its_end_and_used_meanwhile(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    spent(here, session.id, until=30)
+    before = here.ingest.launches.held(session.id)
+    await here.ingest.grants.authority(session.id).header()
+    after = here.ingest.launches.held(session.id)
+    assert before is not None
+    assert after is not None
+    assert before.tokens.access != after.tokens.access
+
+
+async def test_sm63_after_a_401_the_token_is_renewed_once_and_the_case_goes_on(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    here.ehr.kill_tokens()
+    case = await here.ingest.conductor.open(session.base, session.patient, launch=session.id)
+    assert (await here.done(case.id))["state"] == "answered"
+    assert [form["grant_type"] for form in here.ehr.forms] == ["authorization_code", "refresh_token"]
+
+
+async def test_sm63_a_server_that_takes_no_token_is_not_asked_for_ever(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    here.ehr.bend.unauthorised = 10_000
+    case = await here.ingest.conductor.open(session.base, session.patient, launch=session.id)
+    found = await here.done(case.id)
+    assert found["state"] == "stuck"
+    assert "launch again" in found["outcome"]["issue"][0]["details"]["text"]
+    assert len([form for form in here.ehr.forms if form["grant_type"] == "refresh_token"]) == 1
+
+
+async def test_sm63_one_piece_of_work_renews_for_a_401_once(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    token = here.ingest.grants.authority(session.id)
+    first = await token.header()
+    await token.refused(first)
+    second = await token.header()
+    await token.refused(second)
+    assert first != second == await token.header()
+
+
+async def test_sm62_when_the_grant_is_over_so_is_the_session_and_its_case_asks_for_a_new_launch(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    spent(here, session.id)
+    here.ehr.bend.token_status = (400, {"error": "invalid_grant"})
+    case = await here.ingest.conductor.open(session.base, session.patient, launch=session.id)
+    found = await here.done(case.id)
+    assert found["state"] == "stuck"
+    assert "launch again" in found["outcome"]["issue"][0]["details"]["text"]
+    assert here.session(browser, session.id) is None
+
+
+async def test_sm62_a_token_endpoint_that_fails_costs_no_session(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    here.ehr.bend.token_status = (503, {})
+    spent(here, session.id, until=30)
+    token = here.ingest.grants.authority(session.id)
+    assert await token.header() == await token.header(), "what is held is good for a while yet"
+    assert len(here.ehr.forms) == 2, "and the server is left alone for some seconds"
+    spent(here, session.id)
+    with here.ingest.ledger.transaction() as ledger:
+        ledger.exec(update(LaunchSession).values(claimed=None))
+    with pytest.raises(Unavailable):
+        await token.header()
+    assert here.session(browser, session.id) is not None
+
+
+async def test_a_case_whose_session_has_ended_is_stuck_and_says_what_to_do(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    await here.ingest.grants.end(session.id)
+    case = await here.ingest.conductor.open(session.base, session.patient, launch=session.id)
+    found = await here.done(case.id)
+    assert found["state"] == "stuck"
+    assert "launch again from the patient's chart" in found["outcome"]["issue"][0]["details"]["text"]
+    assert found["retry_at"] is None
+
+
+async def test_sm64_and_sm66_a_session_whose_time_is_over_is_wiped_and_its_tokens_are_given_back(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    with here.ingest.ledger.transaction() as ledger:
+        ledger.exec(update(LaunchSession).values(seen=now()[:10] + "T00:00:00.000000Z", ends="2026-01-01T00:00:00.000000Z"))
+    assert here.session(browser, session.id) is None
+    assert here.ingest.launches.held(session.id) is None
+    await here.ingest.rounds.tidy()
+    with here.ingest.ledger.transaction() as ledger:
+        assert ledger.exec(select(LaunchSession)).all() == []
+    assert here.ehr.revoking == ["refresh_token", "access_token"]
+
+
+async def test_without_a_refresh_token_a_session_reads_until_its_token_ends(here: Hospital, browser: Browser) -> None:
+    here.ehr.grants = lambda scopes: [one for one in scopes if one != "online_access"]
+    session = await here.entered(browser)
+    await here.done(session.case)
+    spent(here, session.id, until=30)
+    assert (await here.ingest.grants.authority(session.id).header()).startswith("Bearer ")
+    spent(here, session.id)
+    with pytest.raises(Stuck, match="launch again"):
+        await here.ingest.grants.authority(session.id).header()
+    assert here.session(browser, session.id) is not None, "the page can be read on"
+
+
+async def test_sm66_with_another_key_a_session_is_over_and_nothing_fails(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    issuers = Issuers(read_issuers(here.folder / "issuers.yaml"))
+    stranger = Launches(here.ingest.ledger, issuers, Seal(None), hours=8, idle_minutes=60, sign_ins=10)
+    assert stranger.held(session.id) is None
+
+
+APPS = {
+    "client-secret": "{client: client-secret, client_id: figaro-secret, secret: {file: secret}, embedded: false}",
+    "public": "{client: public, client_id: figaro-public, embedded: false}",
+    "with client_id": "{client_id: figaro-app, keys: keys, embedded: false, send_client_id: true}",
+}
+
+
+@pytest.mark.parametrize("kind", APPS)
+async def test_sm72_sm73_a_client_of_each_kind_signs_in_refreshes_and_revokes(
+    kind: str, fhir: str, tmp_path: Path, browser: Browser
+) -> None:
+    (tmp_path / "secret").write_text("s:ec%r+et\n")
+    async with hospital(tmp_path, fhir, APPS[kind]) as here:
+        await here.put(*metastatic("p1"))
+        session = await here.entered(browser)
+        assert ("client_id" in here.ehr.forms[0]) == (kind != "client-secret"), "SM-31"
+        spent(here, session.id)
+        await here.ingest.grants.authority(session.id).header()
+        await here.ingest.grants.end(session.id)
+        assert len(here.ehr.revoked) == 2
+        assert here.ehr.problems == []
+
+
+async def test_au05_the_key_is_never_sent_where_a_secret_would_be(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.ingest.grants.end(session.id)
+    assert here.ehr.revoking == ["refresh_token", "access_token"], "the revocation endpoint took the assertion, for its own address"
+
+
+@pytest.mark.parametrize(
+    ("public", "embedded", "parts"),
+    [
+        ("https://figaro.example", True, "__Host-figaro=v; Path=/; HttpOnly; SameSite=None; Secure; Partitioned"),
+        ("https://figaro.example/ingest", False, "__Host-figaro=v; Path=/; HttpOnly; SameSite=Lax; Secure"),
+        ("http://127.0.0.1:8000", True, "figaro=v; Path=/; HttpOnly; SameSite=Lax"),
+        ("http://127.0.0.1:8000", False, "figaro=v; Path=/; HttpOnly; SameSite=Lax"),
+    ],
+)
+def test_se01_the_cookie_is_as_the_place_needs_it(public: str, embedded: bool, parts: str) -> None:
+    assert set_cookie("figaro", "v", public_url=public, embedded=embedded) == parts
+
+
+@pytest.mark.parametrize(
+    ("public", "said"), [(None, "FIGARO_PUBLIC_URL is not set"), ("http://figaro.example", "https"), ("https://x.example?y=1", "https")]
+)
+async def test_without_a_safe_public_address_nothing_starts(fhir: str, tmp_path: Path, public: str | None, said: str) -> None:
+    app = create(IngestSettings(issuers=issuers_file(tmp_path, fhir, APPS["public"]), public_url=public, data_directory=tmp_path / "data"))
+    with pytest.raises(Refused, match=said):
+        async with app.router.lifespan_context(app):
+            pass
+
+
+def test_the_ledger_of_launches_works_on_each_database(database: str) -> None:
+    """SM-61 by compare-and-swap, SM-21 by one update: on SQLite and on PostgreSQL."""
+    issuer = Issuer(
+        id="ehr", base="https://ehr.example/fhir", write_mode="page", launch=Launch(client_id="x", client="public", embedded=False)
+    )
+    launches = Launches(Ledger(database), Issuers((issuer,)), Seal(KEY), hours=8, idle_minutes=60, sign_ins=2)
+    begun = Begun("v", "n", "https://ehr.example/token", "https://f.example/callback/ehr", None, ("launch",))
+    assert [launches.begin(state, "browser", issuer.base, begun) for state in ("a", "b", "c")] == [True, True, False]
+    assert launches.take("a", ["other", "browser"], issuer.base) == begun
+    assert launches.take("a", ["browser"], issuer.base) == "used"
+    assert launches.take("b", ["browser"], "https://other.example") == "elsewhere"
+    with ThreadPoolExecutor(8) as many:
+        with launches._store.transaction() as session:
+            session.exec(delete(SignIn))
+        assert launches.begin("c", "browser", issuer.base, begun)
+        taken = list(many.map(lambda _: launches.take("c", ["browser"], issuer.base), range(8)))
+    assert sorted(str(one) for one in taken if one == "used") == ["used"] * 7, "of many who come with one state, one is let in"
+    assert launches.take("z", ["browser"], issuer.base) == "unknown"
+    grant = Grant(access_token="t", life=300, scopes=("patient/*.rs",), refresh_token="r", encounter="e1")
+    launch = launches.open(issuer.base, "cookie", grant, "Patient/1", None)
+    shown = launches.session(launch, "cookie")
+    assert shown is not None
+    assert (shown.patient, shown.encounter, shown.may_decide) == ("Patient/1", "Encounter/e1", False)
+    assert [launches.claim(launch, 1), launches.claim(launch, 1)] == [True, False]
+    launches.renewed(launch, 1, Tokens("t2", "r2", 1, 2), ("x",))
+    assert [launches.claim(launch, 1), launches.claim(launch, 2)] == [False, True]
+    assert launches.end(launch) == (issuer.base, Tokens("t2", "r2", 1, 2))
+    assert launches.end(launch) is None
+
+
+async def test_over_https_with_all_three_services_a_launch_is_answered_and_nothing_is_written(
+    fhir: str, tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole way: a certificate made for this test, the real staging and recommend, `write_mode: page`."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    new_key(tmp_path / "keys", "RS384")
+    async with smart_server(fhir, name="localhost", tls=context) as ehr:
+        port = free_port()
+        public = f"http://127.0.0.1:{port}/ingest"
+        ehr.register("figaro-app", redirects=[f"{public}/callback/ehr"], jwks=jwks(keys_in(tmp_path / "keys")))
+        file = issuers_file(tmp_path, ehr.base_url, "{client_id: figaro-app, keys: keys, embedded: false}")
+        settings = TogetherSettings(
+            port=port, issuers=file, public_url=public, data_directory=tmp_path / "data", poll_seconds=0.05, session_key=SecretStr(KEY)
+        )
+        monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trust)
+        async with together(settings):
+            begun = await browser.get(ehr.launch_url(f"{public}/launch", "p1"))
+            assert begun.status == 303, begun.text
+            async with browser.session.get(begun.to, ssl=trust, allow_redirects=False) as sent:
+                back = sent.headers["Location"]
+            entered = await browser.get(back)
+            assert entered.to.startswith(f"{public}/app/"), entered.text
+            async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+                state = ""
+                while state not in ("answered", "stuck"):
+                    async with session.get(f"{public}/cases") as answer:
+                        [case] = (await answer.json())["cases"]
+                    state = case["state"]
+                    await asyncio.sleep(0.1)
+        assert state == "answered", case
+        assert not [one for one in ehr.fhir if one[0] in ("PUT", "POST") and one[1] not in ("AuditEvent",)]
