@@ -181,8 +181,8 @@ class NotFhir(ServerAnswer):
 
 
 def tree(root: type[FigaroError] = FigaroError) -> list[type[FigaroError]]:
-    """Every error class, the root first, each before those below it."""
-    return [root, *(below for child in root.__subclasses__() for below in tree(child))]
+    """Every error class that crosses the wire by its own name, the root first, each before those below it."""
+    return [root, *(below for child in root.__subclasses__() if child.__module__ == __name__ for below in tree(child))]
 
 
 def to_outcome(error: FigaroError) -> dict[str, Any]:
