@@ -22,8 +22,9 @@ from shared.fhir.guard import fhir_base
 from shared.fhir.outcome import FigaroError, NotFound, Rejected, ServerAnswer, Unauthorised, Unavailable
 from shared.fhir.write_mode import CHOICE, Offer, writing
 from shared.service.settings import Settings
+from shared.smart.clients import Open, Role
 from shared.smart.discovery import Discovery
-from shared.smart.issuers import Issuer, Issuers, Open, Role, issuers_of
+from shared.smart.issuers import Issuer, Issuers, issuers_of
 from shared.smart.servers import reaching
 from shared.smart.tokens import authority
 

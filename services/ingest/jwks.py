@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from services.ingest.running import ingest_of
-from shared.smart.issuers import PrivateKeyJwt
+from shared.smart.clients import PrivateKeyJwt
 from shared.smart.keys import JWKS_LIFE, jwks, keys_in
 
 router = APIRouter(tags=["keys"])

@@ -10,8 +10,8 @@ from urllib.parse import quote_plus
 from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.rfc7523 import PrivateKeyJWT, private_key_jwt_sign
 
+from shared.smart.clients import ClientSecret, PrivateKeyJwt
 from shared.smart.exchange import Clock
-from shared.smart.issuers import ClientSecret, PrivateKeyJwt
 from shared.smart.keys import ASSERTION_LIFE, SigningKey, signing_key
 
 # Seconds by which our clock may be off, either way: `iat` lies so far back that no server finds it in the future, and `exp` so near that

@@ -19,49 +19,12 @@ from yarl import URL
 from shared.fhir.guard import fhir_base
 from shared.fhir.outcome import KnowledgeError, Refused
 from shared.knowledge.loader import load
+from shared.smart.clients import OPEN, Auth, Bearer, ClientSecret, Open, PrivateKeyJwt, Role, Text
 from shared.smart.hook_client import HookClient
 from shared.smart.launch import Launch
 from shared.smart.secrets import Given, Secret
 
-Role = Literal["read", "write"]
-Text = Annotated[str, Meta(min_length=1)]
 DOCUMENT: Final = "docs/backend-services.md"
-
-
-class Open(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="auth", tag="none"):
-    """A server that asks for nothing: one to try things on."""
-
-
-_OPEN: Final = Open()
-
-
-class Bearer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="auth", tag="bearer"):
-    """A token that somebody else has made and renews."""
-
-    token: Secret
-
-
-class _Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="auth"):
-    """A client that is registered there. `scopes` is empty where the server wants none in the request. `token_endpoint`: no discovery."""
-
-    client_id: Text
-    scopes: tuple[Text, ...]
-    token_endpoint: str | None = None
-
-
-class ClientSecret(_Client, frozen=True, kw_only=True, tag="client-secret"):
-    """OAuth 2.0 client credentials with HTTP Basic. SMART Backend Services ask for a key; this is for servers that know no better."""
-
-    secret: Secret
-
-
-class PrivateKeyJwt(_Client, frozen=True, kw_only=True, tag="private-key-jwt"):
-    """SMART Backend Services: an assertion signed with a key of the folder `keys`."""
-
-    keys: str
-
-
-Auth = Open | Bearer | ClientSecret | PrivateKeyJwt
 
 
 class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,7 +72,7 @@ class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def url(self) -> URL:
         """The base; raises Refused where a secret would go over plain http."""
-        return fhir_base(self.base, with_token=any(auth not in (None, _OPEN) for auth in (self.read, self.write, self.launch)))
+        return fhir_base(self.base, with_token=any(auth not in (None, OPEN) for auth in (self.read, self.write, self.launch)))
 
     def client(self, role: Role) -> Auth | None:
         """Who we are there, to read or to write."""
@@ -207,16 +170,16 @@ def _without_values(text: str) -> str:
 
 
 def _short(base: str | None, bases: Iterable[str], token: SecretStr | None, role: Role) -> Issuers:
-    auth: Auth = Bearer(Given(env="the settings", value=token)) if token is not None else _OPEN
+    auth: Auth = Bearer(Given(env="the settings", value=token)) if token is not None else OPEN
     found = []
     if base:
-        found.append(_issuer("default", base, auth if role == "read" else _OPEN, auth if role == "write" else _OPEN))
+        found.append(_issuer("default", base, auth if role == "read" else OPEN, auth if role == "write" else OPEN))
     found += [_issuer(_slug(other), other) for other in bases if not base or fhir_base(other) != fhir_base(base)]
     return Issuers(tuple(found), found[0].base if base else None)
 
 
-def _issuer(name: str, base: str, read: Auth = _OPEN, write: Auth = _OPEN) -> Issuer:
-    fhir_base(base, with_token=(read, write) != (_OPEN, _OPEN))  # refused in its own words
+def _issuer(name: str, base: str, read: Auth = OPEN, write: Auth = OPEN) -> Issuer:
+    fhir_base(base, with_token=(read, write) != (OPEN, OPEN))  # refused in its own words
     return Issuer(id=name, base=base, read=read, write=write)
 
 

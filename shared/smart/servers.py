@@ -11,7 +11,8 @@ from shared.fhir.guard import Reach
 from shared.fhir.pace import Pace
 from shared.fhir.reach import guarded
 from shared.fhir.transport import Token
-from shared.smart.issuers import Issuer, Issuers, Role
+from shared.smart.clients import Role
+from shared.smart.issuers import Issuer, Issuers
 from shared.smart.tokens import authority
 
 

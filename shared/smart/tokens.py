@@ -16,9 +16,10 @@ from authlib.oauth2.rfc6749.parameters import prepare_token_request
 from shared.fhir.outcome import FigaroError, Refused, ServerAnswer, Unauthorised
 from shared.fhir.transport import Authority
 from shared.smart.assertion import TOLERANCE, authenticated
+from shared.smart.clients import Bearer, ClientSecret, Open, PrivateKeyJwt, Role
 from shared.smart.discovery import NEGATIVE, Discovery
 from shared.smart.exchange import Clock, Said, endpoint, exchange
-from shared.smart.issuers import Bearer, ClientSecret, Issuer, Open, PrivateKeyJwt, Role
+from shared.smart.issuers import Issuer
 from shared.smart.once import Once
 from shared.smart.scopes import missing
 from shared.smart.secrets import Secret

@@ -8,7 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from shared.smart.issuers import Issuer, PrivateKeyJwt
+from shared.smart.clients import PrivateKeyJwt
+from shared.smart.issuers import Issuer
 from shared.smart.keys import jwks, keys_in, new_key
 from shared.smart.tokens import ClientCredentials
 from tests.peers.authorization import Authorization, authorization

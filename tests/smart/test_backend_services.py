@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from shared.fhir.client import FhirClient
 from shared.fhir.outcome import FigaroError, NotFhir, Refused, Unauthorised, Unavailable
-from shared.smart.issuers import ClientSecret, Issuer
+from shared.smart.clients import ClientSecret
+from shared.smart.issuers import Issuer
 from shared.smart.keys import jwks, keys_in, new_key, rotate
 from shared.smart.secrets import Secret
 from shared.smart.tokens import ClientCredentials

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from services.ingest.searches import searches_for
 from shared.fhir.outcome import Refused
 from shared.fhir.write_mode import KINDS
-from shared.smart.issuers import Bearer, Issuer, Issuers, Open, PrivateKeyJwt, issuers_of, read_issuers
+from shared.smart.clients import Bearer, Open, PrivateKeyJwt
+from shared.smart.issuers import Issuer, Issuers, issuers_of, read_issuers
 from shared.smart.keys import new_key
 from shared.smart.scopes import missing, scope
 from tests.docs.markdown import ROOT, blocks
