@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Literal, get_args
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 State = Literal["opened", "pulled", "staged", "answered", "stuck"]
@@ -132,8 +133,8 @@ class Channel(SQLModel, table=True):
     base: str = Field(primary_key=True)
     name: str = Field(primary_key=True)
     heard: str | None = None
-    last_event: int | None = None
-    missing: int | None = None
+    last_event: int | None = Field(default=None, sa_type=BigInteger)
+    missing: int | None = Field(default=None, sa_type=BigInteger)
     subscription: str | None = None
     status: str | None = None
     ends: str | None = None

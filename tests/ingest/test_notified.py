@@ -278,6 +278,11 @@ async def test_su_16_falling_numbers_are_a_new_beginning_and_the_server_is_asked
     assert "Condition/n1" in bell.notices(), "and the event itself counts"
 
 
+async def test_su_29_a_number_beyond_32_bits_is_kept(bell: Bell) -> None:
+    stands = await numbers(bell, (EVENT, 2**40), (EVENT, 2**40 + 1))
+    assert (stands.last_event, stands.missing) == (2**40 + 1, None)
+
+
 async def test_su_42_the_same_event_again_changes_nothing(bell: Bell) -> None:
     stands = await numbers(bell, (EVENT, 7), (EVENT, 8), (EVENT, 8))
     assert (stands.last_event, stands.missing) == (8, None)

@@ -1,4 +1,4 @@
-"""How an answer was written: transaction, ordered, document, or page: not at all; and Subscriptions that were restarted."""
+"""How an answer was written: transaction, ordered, document, or page: not at all; Subscriptions that were restarted; long event numbers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ def upgrade() -> None:
     with op.batch_alter_table("channel") as channel:
         channel.add_column(sa.Column("restarts", sa.Integer(), nullable=False, server_default="0"))
         channel.add_column(sa.Column("restart_at", sa.String()))
+        for number in ("last_event", "missing"):
+            channel.alter_column(number, existing_type=sa.Integer(), type_=sa.BigInteger())
 
 
 def downgrade() -> None:
     with op.batch_alter_table("channel") as channel:
+        for number in ("last_event", "missing"):
+            channel.alter_column(number, existing_type=sa.BigInteger(), type_=sa.Integer())
         channel.drop_column("restart_at")
         channel.drop_column("restarts")
     with op.batch_alter_table("answer") as answer:
