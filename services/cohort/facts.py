@@ -1,0 +1,68 @@
+"""What a study needs to know of a patient beside her stage. Handed in: drugs and doses are read by recommend, and nowhere else."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+import msgspec
+
+Response = Literal["complete", "partial", "stable", "progression"]
+Where = Literal["locoregional", "distant"]
+
+
+class Given(msgspec.Struct, frozen=True, gc=False):
+    """One drug on one day."""
+
+    when: date
+    drug: str
+    cytotoxic: bool
+    platinum: bool
+    source: str
+
+
+class Irradiation(msgspec.Struct, frozen=True, kw_only=True):
+    """One course of radiotherapy. `pelvic` is None where nobody recorded the field; `gy` is of the volume with the least dose."""
+
+    start: date | None
+    end: date | None
+    pelvic: bool | None
+    brachytherapy: bool
+    gy: float | None
+    fractions: int | None
+    source: str
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """How the disease answered on a day; `where` is None where that is not told."""
+
+    when: date
+    response: Response
+    where: Where | None
+    source: str
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """A number read on a day, in the unit of `study.yaml`. Of an interval ("> 4 cm") the ends are kept."""
+
+    when: date
+    low: float
+    high: float
+    source: str
+
+    def above(self, limit: float) -> bool | None:
+        """Whether it is above the limit; None where the interval lies on both sides."""
+        return True if self.low > limit else False if self.high <= limit else None
+
+    def at_least(self, limit: float) -> bool | None:
+        """Whether it is the limit or more; None where the interval lies on both sides."""
+        return True if self.low >= limit else False if self.high < limit else None
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of one patient, each oldest first. `readings` are by fact: ecog, haemoglobin, leucocytes, size."""
+
+    drugs: tuple[Given, ...] = ()
+    courses: tuple[Irradiation, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    readings: dict[str, tuple[Reading, ...]] = {}

@@ -1,0 +1,73 @@
+"""The fourth step: the patients of a part, read and staged one after the other, by the same reader and rules as everywhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+
+import msgspec
+
+from services.cohort.patients import database
+from services.cohort.plan import Plan, beside, leave, placed, whole
+from services.cohort.rows import answer
+
+# Her lines in the order of the files; the Medications that they refer to among them.
+_LINES = """
+    WITH hers AS (SELECT * FROM read_parquet($kept) WHERE part = $part)
+    SELECT owner, raw FROM (
+        SELECT owner, piece, "offset", raw FROM hers
+        UNION ALL
+        SELECT DISTINCT hers.owner, m.piece, m."offset", m.raw
+        FROM hers JOIN read_parquet($medications) AS m ON hers.medication = m.owner
+    ) ORDER BY owner, piece, "offset"
+"""
+_LINES_ALONE = 'SELECT owner, raw FROM read_parquet($kept) WHERE part = $part ORDER BY owner, piece, "offset"'
+_TWICE = "SELECT count(source) - count(DISTINCT (owner, source)) FROM read_parquet($kept) WHERE part = $part AND source IS NOT NULL"
+
+
+class Staged(msgspec.Struct):
+    """What became of a part: how many rows, how many could not be read, how many lines were an older or second copy of another."""
+
+    rows: int = 0
+    errors: int = 0
+    copies: int = 0
+    issues: dict[str, int] = {}
+
+
+def stage_part(plan: Plan, part: int, pieces: int, with_medications: tuple[int, ...]) -> Staged:
+    """Leaves the rows of a part, by patient."""
+    done = plan.work / "rows" / f"{part:06}.json"
+    found: Staged | None = whole(done, Staged)
+    if found is not None:
+        return found
+    told = Staged()
+    issues: Counter[str] = Counter()
+    encode = msgspec.json.Encoder(decimal_format="number").encode
+    on_the_way = beside(done.with_suffix(".ndjson"))
+    with database(plan.work) as db, on_the_way.open("wb") as rows:
+        given: dict[str, object] = {"kept": placed(plan.work, "kept", range(pieces)), "part": part}
+        ((told.copies,),) = db.execute(_TWICE, given).fetchall()
+        if with_medications:
+            given["medications"] = placed(plan.work, "medications", with_medications)
+        cursor = db.execute(_LINES if with_medications else _LINES_ALONE, given)
+        for patient, resources in _patients(cursor):
+            hers = answer(patient, resources, plan.medicine, plan.asked.as_of)
+            told.rows += 1
+            told.errors += hers["error"] is not None
+            issues.update({issue["code"] for issue in hers["issues"]})
+            rows.write(encode(hers) + b"\n")
+    told.issues = dict(sorted(issues.items()))
+    on_the_way.replace(done.with_suffix(".ndjson"))
+    leave(done, told)
+    return told
+
+
+def _patients(cursor: object) -> Iterator[tuple[str, list[bytes]]]:
+    def lines() -> Iterator[tuple[str, bytes]]:
+        while some := cursor.fetchmany(2_000):  # type: ignore[attr-defined]
+            yield from some
+
+    for patient, hers in groupby(lines(), key=itemgetter(0)):
+        yield patient, [raw for _, raw in hers]

@@ -1,0 +1,226 @@
+"""The study's statistics, by lifelines: Kaplan-Meier, log-rank, Cox with a check of proportional hazards, reverse Kaplan-Meier, landmark.
+
+A frame has one row a counted patient, the columns of `Studied`, and `os_months`, `os_event`, `pfs_months`, `pfs_event`. A month is a
+twelfth of 365.25 days. Nothing is imputed: a patient whose variable is missing is left out of what needs it, and counted.
+"""
+
+from __future__ import annotations
+
+import warnings
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf, isfinite
+from typing import Any, Final, Literal
+
+import msgspec
+import pandas as pd  # type: ignore[import-untyped]
+from lifelines import CoxPHFitter, KaplanMeierFitter  # type: ignore[import-untyped]
+from lifelines.exceptions import ConvergenceError, ConvergenceWarning  # type: ignore[import-untyped]
+from lifelines.statistics import logrank_test, proportional_hazard_test  # type: ignore[import-untyped]
+from lifelines.utils import median_survival_times, qth_survival_time  # type: ignore[import-untyped]
+
+Endpoint = Literal["os", "pfs"]
+ENDPOINTS: Final[tuple[Endpoint, ...]] = ("pfs", "os")
+MONTH: Final = 365.25 / 12
+PER_VARIABLE: Final = 5  # events, below which a model of so many variables is marked
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """A share with its 95 % interval, from 0 to 1, and how many were still at risk."""
+
+    value: float
+    low: float
+    high: float
+    at_risk: int
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A step of the curve: from this month on, survival and its 95 % band."""
+
+    month: float
+    value: float
+    low: float
+    high: float
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """Kaplan-Meier of a group. The median and its interval are None where the curve does not come down to a half.
+
+    `censored` are month and survival of each patient without the event, `months` the times of all; both in order.
+    """
+
+    name: str
+    patients: int
+    events: int
+    median: float | None
+    median_low: float | None
+    median_high: float | None
+    steps: tuple[Step, ...]
+    censored: tuple[tuple[float, float], ...]
+    months: tuple[float, ...]
+
+    def at_risk(self, month: float) -> int:
+        """How many are followed, without the event, until just before that month."""
+        return len(self.months) - bisect_left(self.months, month)
+
+    def rate(self, month: float) -> Rate | None:
+        """Survival at a month; None where nobody was followed so long and the curve has not come down to nothing."""
+        if not self.months:
+            return None
+        step = self.steps[bisect_right(self.steps, month, key=lambda each: each.month) - 1]
+        if step.value > 0 and month > self.months[-1]:
+            return None
+        return Rate(step.value, step.low, step.high, self.at_risk(month))
+
+
+class Hazard(msgspec.Struct, frozen=True, kw_only=True):
+    """A variable of a model: its hazard ratio with 95 % interval, p, and the p of the test that the ratio does not change with time."""
+
+    variable: str
+    ratio: float
+    low: float
+    high: float
+    p: float
+    proportional: float
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A Cox model; `why_not` where it could not be fitted. `thin`: few events for so many variables."""
+
+    hazards: tuple[Hazard, ...]
+    patients: int
+    events: int
+    missing: int
+    why_not: str | None = None
+    thin: bool = False
+
+
+class FollowUp(msgspec.Struct, frozen=True):
+    """Months: by reverse Kaplan-Meier with quartiles, and the plain median and range of what was observed."""
+
+    median: float | None
+    quartiles: tuple[float | None, float | None]
+    observed: float
+    shortest: float
+    longest: float
+
+
+def frame(rows: Iterable[Mapping[str, Any]]) -> Any:
+    """The counted patients of a cohort's rows, with the endpoints in months."""
+    found = pd.DataFrame([row for row in rows if row["counted"]])
+    if not len(found):
+        return found
+    for endpoint in ENDPOINTS:
+        found[f"{endpoint}_months"] = found[f"{endpoint}_days"].astype(float) / MONTH
+    found["oligometastatic"] = found["few"]  # staging has none for a sarcoma
+    found["group"] = found["group"] == "A"
+    found["os_event"] = found["died"].astype(bool)
+    found["pfs_event"] = found["pfs_event"].astype(bool)
+    return found
+
+
+def curve(name: str, months: Sequence[float], events: Sequence[bool]) -> Curve:
+    """Kaplan-Meier with its band (log-minus-log)."""
+    if not months:
+        empty: dict[str, Any] = {"median": None, "median_low": None, "median_high": None, "steps": (), "censored": (), "months": ()}
+        return Curve(name=name, patients=0, events=0, **empty)
+    fitted = KaplanMeierFitter().fit(list(months), list(events))
+    band = fitted.confidence_interval_survival_function_
+    table = fitted.survival_function_
+    steps = tuple(
+        Step(float(at), float(value), _end(low, value), _end(high, value))
+        for at, value, (low, high) in zip(table.index, table.iloc[:, 0], band.to_numpy(), strict=True)
+    )
+    ends = median_survival_times(band).iloc[0]
+    left = sorted(month for month, event in zip(months, events, strict=True) if not event)
+    marks = zip(left, fitted.predict(left, interpolate=False).tolist() if len(left) > 1 else map(fitted.predict, left), strict=True)
+    return Curve(
+        name=name,
+        patients=len(months),
+        events=int(sum(events)),
+        median=_finite(fitted.median_survival_time_),
+        median_low=_finite(ends.iloc[0]),
+        median_high=_finite(ends.iloc[1]),
+        steps=steps,
+        censored=tuple((month, float(value)) for month, value in marks),
+        months=tuple(sorted(months)),
+    )
+
+
+def curve_of(data: Any, endpoint: Endpoint, name: str = "All") -> Curve:
+    """The curve of a frame."""
+    return curve(name, data[f"{endpoint}_months"].tolist(), data[f"{endpoint}_event"].tolist())
+
+
+def log_rank(data: Any, endpoint: Endpoint, variable: str) -> float | None:
+    """The p of the log-rank test between the two levels; None where one of them is empty, or nothing happened."""
+    one, two = data[data[variable] == True], data[data[variable] == False]  # noqa: E712 - missing is neither
+    if not len(one) or not len(two) or not (one[f"{endpoint}_event"].sum() + two[f"{endpoint}_event"].sum()):
+        return None
+    months, event = f"{endpoint}_months", f"{endpoint}_event"
+    return float(logrank_test(one[months], two[months], one[event], two[event]).p_value)
+
+
+def cox(data: Any, endpoint: Endpoint, variables: Sequence[str]) -> Model:
+    """Cox's model (Efron's ties) of the patients in whom no variable is missing; the first levels against the second."""
+    chosen = [*variables, f"{endpoint}_months", f"{endpoint}_event"]
+    known = data[chosen].dropna().astype(float)
+    events, missing = int(known[f"{endpoint}_event"].sum()), len(data) - len(known)
+    empty = Model(hazards=(), patients=len(known), events=events, missing=missing)
+    flat = [name for name in variables if known[name].nunique() < 2]
+    if not len(known):
+        return msgspec.structs.replace(empty, why_not="no patient in whom every variable is told")
+    if flat or not events:
+        return msgspec.structs.replace(empty, why_not="no event" if not events else f"all alike in {', '.join(flat)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            fitted = CoxPHFitter().fit(known, f"{endpoint}_months", f"{endpoint}_event")
+            test = proportional_hazard_test(fitted, known, time_transform="rank").summary
+    except (ConvergenceError, ConvergenceWarning):
+        return msgspec.structs.replace(empty, why_not="does not converge: one level is without events, most likely")
+    told = fitted.summary
+    hazards = tuple(
+        Hazard(
+            variable=name,
+            ratio=float(told.loc[name, "exp(coef)"]),
+            low=float(told.loc[name, "exp(coef) lower 95%"]),
+            high=float(told.loc[name, "exp(coef) upper 95%"]),
+            p=float(told.loc[name, "p"]),
+            proportional=float(test.loc[name, "p"]),
+        )
+        for name in variables
+    )
+    return msgspec.structs.replace(empty, hazards=hazards, thin=events < PER_VARIABLE * len(variables))
+
+
+def follow_up(data: Any) -> FollowUp:
+    """Reverse Kaplan-Meier (deaths censored, censorings the event), and what was observed."""
+    months = data["os_months"]
+    fitted = KaplanMeierFitter().fit(months, ~data["os_event"])
+    low, high = (_finite(qth_survival_time(q, fitted.survival_function_)) for q in (0.75, 0.25))
+    plain = float(months.median()), float(months.min()), float(months.max())
+    return FollowUp(_finite(fitted.median_survival_time_), (low, high), *plain)
+
+
+def landmark(data: Any, endpoint: Endpoint, month: float) -> Any:
+    """Those who reached the landmark without the event, their time counted from it on."""
+    months = f"{endpoint}_months"
+    kept = data[data[months] > month].copy()
+    kept[months] -= month
+    return kept
+
+
+def missing(data: Any, columns: Iterable[str]) -> dict[str, int]:
+    """How many patients lack each of the columns; those that none lacks are left out."""
+    counts = {name: int(data[name].isna().sum()) for name in columns}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if isfinite(value) and value < inf else None
+
+
+def _end(end: float, value: float) -> float:
+    """An end of the band; before the first event there is none, and behind the last one of a curve at nothing neither."""
+    return float(end) if end == end else float(value)  # noqa: PLR0124 - not a number is not itself

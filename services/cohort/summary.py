@@ -1,0 +1,125 @@
+"""What the terminal shows of a result: stages, sites, why others have no stage; and what was wrong with the export. Counted by DuckDB."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from services.cohort.result import TABLE, Counts, Manifest
+
+_STAGES: Final = tuple(re.findall(r"\S+", "I IA IA1 IA2 IB IB1 IB2 IB3 II IIA IIA1 IIA2 IIB III IIIA IIIB IIIC IIIC1 IIIC2 IV IVA IVB"))
+_LACKING: Final = (
+    ("Patient", "no Patient: sex, birth and death are not known"),
+    ("Condition", "no Condition: diagnoses are not known, and nobody has a stage"),
+    ("Observation", "no Observation: stages rest on Conditions alone"),
+    ("Procedure", "no Procedure: operations and radiotherapy are not known, nor the end of the staging window by them"),
+    ("MedicationRequest MedicationAdministration MedicationStatement", "no medication of any kind: systemic treatment is not known"),
+)
+
+_BY_STAGE: Final = """
+    SELECT of.stage, count(*), count(*) FILTER (len(of.could_be) > 0)
+    FROM (SELECT CASE WHEN $edition = 'figo_2018' THEN figo_2018 ELSE figo_2009 END AS of FROM patients WHERE applies) GROUP BY 1
+"""
+_BY_SITE: Final = """
+    SELECT site, count(*) FILTER (certain), count(*) FILTER (NOT certain) FROM (
+        SELECT patient, each.site AS site, bool_or(each.certainty = 'definite') AS certain
+        FROM (SELECT patient, unnest(metastases) AS each FROM patients WHERE applies) GROUP BY 1, 2
+    ) GROUP BY 1 ORDER BY 2 DESC, 3 DESC, 1
+"""
+_FEW: Final = "SELECT oligometastatic, count(*) FROM patients WHERE applies AND len(metastases) > 0 GROUP BY 1"
+_WHY_NOT: Final = """
+    SELECT CASE WHEN error IS NULL THEN why_not ELSE 'could not be read: ' || error END, count(*)
+    FROM patients WHERE NOT applies GROUP BY 1
+"""
+
+
+def tables(folder: Path) -> list[Table]:
+    """Stages in both editions, sites of spread, few or many metastases, and why others have no stage."""
+    with duckdb.connect() as db:
+        db.read_parquet(str(folder / TABLE)).create_view("patients")
+        return [_stages(db), _sites(db), _others(db)]
+
+
+def _stages(db: Any) -> Table:
+    table = _table("FIGO stage", "2018", "still open", "2009", "still open")
+    found: dict[str, list[int]] = {}
+    for place, edition in ((0, "figo_2018"), (2, "figo_2009")):
+        for stage, count, open_ in db.execute(_BY_STAGE, {"edition": edition}).fetchall():
+            found.setdefault(stage or "not settled", [0] * 4)[place : place + 2] = count, open_
+    for stage in sorted(found, key=lambda name: _STAGES.index(name) if name in _STAGES else len(_STAGES)):
+        table.add_row(stage, *(str(count) if count else "" for count in found[stage]))
+    table.add_section()
+    total = [sum(column) for column in zip(*found.values(), strict=True)] or [0] * 4
+    table.add_row("patients staged", *map(str, total))
+    return table
+
+
+def _sites(db: Any) -> Table:
+    table = _table("site of spread", "certain", "equivocal")
+    found = db.execute(_BY_SITE).fetchall()
+    for site, certain, equivocal in found:
+        table.add_row(site, str(certain or ""), str(equivocal or ""))
+    few = dict(db.execute(_FEW).fetchall())
+    table.add_section()
+    for value, words in ((True, "oligometastatic"), (False, "not oligometastatic"), (None, "oligometastatic or not: open")):
+        table.add_row(words, str(few.get(value, 0)), "")
+    return table
+
+
+def _others(db: Any) -> Table:
+    table = _table("without a stage, and why", "patients")
+    for why, count in sorted(db.execute(_WHY_NOT).fetchall(), key=lambda each: (-each[1], str(each[0]))):
+        table.add_row(str(why), str(count))
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column(first)
+    for other in others:
+        table.add_column(other, justify="right")
+    return table
+
+
+def notes(manifest: Manifest) -> list[str]:
+    """What a reader of the tables must know of the export, a sentence each."""
+    counts = manifest.counts
+    found = counts.patients
+    told = [f"{found.patients:,} patients in {counts.lines:,} lines of {len(manifest.asked.inputs)} files; {counts.rows:,} have a row."]
+    if not manifest.asked.all:
+        others = found.patients - found.staged
+        told.append(f"{others:,} patients: no cervical cancer found, as nothing of theirs names the cervix; no row without --all.")
+    told += [f"The export has {words}." for kinds, words in _LACKING if not any(kind in counts.kinds for kind in kinds.split())]
+    if found.without_conditions and "Condition" in counts.kinds:
+        told.append(f"{found.without_conditions:,} patients have no Condition.")
+    if found.unknown and "Patient" in counts.kinds:
+        told.append(
+            f"{found.unknown:,} patients are named by resources, and have no Patient in the export; they are counted as the others."
+        )
+    if said := counts.kinds.get("OperationOutcome"):
+        told.append(f"{said:,} OperationOutcomes of the server are among the lines: not all may be here; figaro import shows them.")
+    told += _faults(counts)
+    told += [
+        f"{each.count:,} x {each.kind} in the shape of FHIR {each.version}, first in {each.file}, line {each.line}: "
+        "Figaro reads R4, and what R4 does not have is not read."
+        for each in counts.foreign
+    ]
+    told += [f"{count:,} x {kind} name no patient that can be told; they are not used." for kind, count in counts.nameless.items()]
+    if counts.copies:
+        told.append(
+            f"{counts.copies:,} resources of these patients stand more than once; of each the newest is used (lastUpdated, versionId)."
+        )
+    if counts.errors:
+        told.append(f"{counts.errors:,} patients could not be read; their rows say why.")
+    return told
+
+
+def _faults(counts: Counts) -> list[str]:
+    told = [str(fault) for fault in counts.faults]
+    more = counts.unreadable - len(told)
+    return [*told, f"… and {more:,} lines more that cannot be read."] if more > 0 else told

@@ -1,0 +1,224 @@
+"""Tables 1, 2 and 4 in the form of the founding study: our counts, and beside them what it prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Final
+
+import msgspec
+
+from services.cohort.definitions import Cells, Definitions, Printed
+from services.cohort.suppression import HIDDEN, column, count, hidden
+
+Three = tuple[str, str, str]
+NONE: Final[Three] = ("", "", "")
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a table: ours and the founding study's, whole cohort, group A, group B; `note` is a footnote's letter."""
+
+    label: str
+    ours: Three = NONE
+    printed: Three = NONE
+    note: str | None = None
+    head: bool = False
+
+
+class Counting:
+    """Counts of a frame by group, shown with per cent and, where asked, without small cells."""
+
+    def __init__(self, data: Any, founding: Printed, threshold: int = 0) -> None:
+        self.groups = (data, data[data["group"] == True], data[data["group"] == False])  # noqa: E712 - a column
+        self.sizes = tuple(len(group) for group in self.groups)
+        self.founding = founding
+        self.threshold = threshold
+
+    def block(self, rows: Sequence[tuple[str, str, Any, str]], table: dict[str, Cells], *, parts: bool = True) -> list[Line]:
+        """Lines of (label, key, what is counted, unit): `what` says of a frame which of its rows count."""
+        counts = [[int(what(group).sum()) for group in self.groups] for _, _, what, _ in rows]
+        away = hidden(counts, self.threshold, parts=parts)
+        lines = []
+        for r, (label, key, _, _) in enumerate(rows):
+            ours = tuple(self._cell(counts[r][c], c, (r, c) in away) for c in range(3))
+            lines.append(
+                Line(label=label, ours=ours, printed=self.printed(table.get(key)), note=self.founding.marks.get(key))  # type: ignore[arg-type]
+            )
+        return lines
+
+    def _cell(self, number: int, column: int, away: bool) -> str:
+        shown = count(number, self.threshold, away=away)
+        if shown != str(number) or not self.sizes[column]:
+            return shown
+        return f"{shown} ({percent(number, self.sizes[column])})"
+
+    def printed(self, cells: Cells | None) -> Three:
+        """The founding study's cells, counts with per cent."""
+        if cells is None:
+            return NONE
+        told = []
+        for cell, size in zip(cells, self.founding.patients, strict=True):
+            told.append("" if cell is None else cell if isinstance(cell, str) else f"{cell} ({percent(cell, size)})")
+        return told[0], told[1], told[2]
+
+    def medians(self, label: str, key: str, column: str, which: tuple[int, ...] = (0, 1, 2), digits: int = 0) -> Line:
+        """Median and range; without the range where small cells are suppressed, since its ends are single patients."""
+        told = ["", "", ""]
+        for c in which:
+            values = self.groups[c][column].dropna().astype(float)
+            if len(values) and (not self.threshold or len(values) >= self.threshold):
+                low, mid, high = (_plain(value, digits) for value in (values.min(), values.median(), values.max()))
+                told[c] = mid if self.threshold else f"{mid} ({low}–{high})"
+            elif len(values):
+                told[c] = HIDDEN
+        ours = told[0], told[1], told[2]
+        return Line(label=label, ours=ours, printed=self.printed(self.founding.table1.get(key)), note=self.founding.marks.get(key))
+
+
+def _plain(value: float, digits: int) -> str:
+    return f"{round(value, digits):g}"
+
+
+def percent(number: int, of: int) -> Decimal:
+    """Per cent to one decimal, halves upwards, as journals round."""
+    return (Decimal(100 * number) / of).quantize(Decimal("0.1"), ROUND_HALF_UP)
+
+
+def table1(it: Counting, study: Definitions) -> list[Line]:
+    """Characteristics at diagnosis and first treatment."""
+    cells = [(c.says, c.id, _is("cells", c.id), "") for c in study.histology]
+    cells += [("Other", "other", _is("cells", "other"), "")]
+    found = [(m.says, m.id, _is("found_by", m.id), "") for m in reversed(study.found_by)]
+    found += [("Not told", "", lambda g: g["found_by"].isna(), "")]
+    given = it.founding.table1
+    return [
+        it.medians("Age (years), median (range)", "age", "age_years"),
+        _head("ECOG performance status"),
+        *it.block([(str(n), f"ecog-{n}", _is("ecog_score", n), "") for n in range(3)], given),
+        _head("Histology"),
+        *_used(it.block(sorted(cells, key=lambda row: _order(row[1])), given)),
+        *(line for name in ("size", "haemoglobin", "leucocytes") for line in _levels(it, study, name)),
+        _head("Metastases found by"),
+        *_used(it.block(found, given)),
+        _head("First treatment"),
+        it.medians("Cycles of chemotherapy, median (range)", "cycles", "cycles"),
+        *it.block(
+            [
+                ("Radiotherapy to the pelvis", "pelvic", lambda g: g["pelvic_radiotherapy"].isin(["definitive", "palliative"]), ""),
+                ("Radiotherapy to a metastasis", "elsewhere", lambda g: g["metastasis_radiotherapy"] == True, ""),  # noqa: E712
+                ("Cycles before radiotherapy (group A)", "neoadjuvant", lambda g: g["cycles_before"] > 0, ""),
+                ("Cycles during radiotherapy (group A)", "concurrent", lambda g: g["cycles_during"] > 0, ""),
+                ("Cycles after radiotherapy (group A)", "adjuvant", lambda g: g["cycles_after"] > 0, ""),
+            ],
+            given,
+            parts=False,
+        ),
+        _head("Radiotherapy to the pelvis (Gy), median (range)"),
+        it.medians("External beam", "external", "external_gy", (1, 2), 1),
+        it.medians("Brachytherapy", "brachytherapy", "brachytherapy_gy", (1,), 1),
+        it.medians("Point A, EQD2 (α/β 10 Gy)", "point-a", "point_a_eqd2_gy", (1,), 1),
+    ]
+
+
+def _levels(it: Counting, study: Definitions, name: str) -> list[Line]:
+    variable = next(each for each in study.variables if each.id == name)
+    rows = [
+        (variable.first, f"{name}-first", lambda g: g[name] == True, ""),  # noqa: E712 - a column
+        (variable.second, f"{name}-second", lambda g: g[name] == False, ""),  # noqa: E712 - a column
+        ("Not told", "", lambda g: g[name].isna(), ""),
+    ]
+    return [_head(variable.says), *_used(it.block(rows, it.founding.table1))]
+
+
+def regimens(it: Counting) -> list[tuple[str, str, str]]:
+    """Regimens with their cycles, ours and the founding study's."""
+    counted: Counter[str] = Counter()
+    for hers in it.groups[0]["regimens"]:
+        counted.update({each["drugs"]: each["cycles"] for each in hers})
+    names = sorted({*counted, *it.founding.regimens}, key=lambda name: (-counted[name], name))
+    shown = column([counted[name] for name in names], it.threshold)
+    return [(name, mine, str(it.founding.regimens.get(name, ""))) for name, mine in zip(names, shown, strict=True)]
+
+
+def table2(it: Counting) -> list[Line]:
+    """Patterns of spread: organs, with and without distant nodes. Only the whole cohort is printed, and counted."""
+    data = it.groups[0]
+    keys = [
+        ", ".join(sorted(organs)) + (" + nodes" if nodes else "")
+        for organs, nodes in zip(data["metastatic_organs"], data["nodes"], strict=True)
+    ]
+    ours = Counter(keys)
+    theirs = {_sorted(key): number for key, number in it.founding.table2.items()}
+    heads = {
+        (1, False): "One organ",
+        (1, True): "One organ and distant nodes",
+        (2, False): "Two organs",
+        (2, True): "Two organs and distant nodes",
+    }
+    lines: list[Line] = []
+    seen = None
+    order = sorted({*ours, *theirs}, key=lambda key: (_kind(key), -theirs.get(key, 0), -ours[key], key))
+    shown = column([ours[key] for key in order], it.threshold)
+    for key, mine in zip(order, shown, strict=True):
+        if _kind(key) != seen:
+            seen = _kind(key)
+            lines.append(_head(heads.get(seen, f"{seen[0]} organs{' and distant nodes' if seen[1] else ''}")))
+        label = key.removesuffix(" + nodes").capitalize().replace(", ", " and ")
+        lines.append(_single(it, label, ours[key], mine, theirs.get(key), it.founding.marks.get(key)))
+    organs = Counter(organ for each in data["metastatic_organs"] for organ in each)
+    most = sorted(organs.items(), key=lambda each: (-each[1], each[0]))
+    lines.append(_head("Organs with metastases, over all patients"))
+    for (organ, number), mine in zip(most, column([number for _, number in most], it.threshold), strict=True):
+        note = it.founding.marks.get(f"site {organ}") or it.founding.marks.get(organ)
+        lines.append(_single(it, organ.capitalize(), number, mine, it.founding.sites.get(organ), note, per=organs.total()))
+    lines.append(Line(label="All", ours=(str(organs.total()), "", ""), printed=(str(it.founding.sites["all"]), "", "")))
+    return lines
+
+
+def _single(it: Counting, label: str, ours: int, shown: str, theirs: int | None, note: str | None, *, per: int | None = None) -> Line:
+    size = per or it.sizes[0]
+    told = f"{shown} ({percent(ours, size)})" if shown == str(ours) and size else shown
+    of = it.founding.sites["all"] if per else it.founding.patients[0]
+    other = "" if theirs is None else f"{theirs} ({percent(theirs, of)})"
+    return Line(label=label, ours=(told, "", ""), printed=(other, "", ""), note=note)
+
+
+def table4(it: Counting) -> list[Line]:
+    """Best response, where the disease progressed, and deaths."""
+    rows = [
+        ("Complete response, locoregional", "CR locoregional", _is("best_locoregional", "complete"), ""),
+        ("Complete response, distant", "CR distant", _is("best_distant", "complete"), ""),
+        ("Partial response", "PR", _is("best_locoregional", "partial"), ""),
+        ("Stable disease", "SD", _is("best_locoregional", "stable"), ""),
+        ("Progression, locoregional", "PD locoregional", lambda g: g["progressed_locoregional"] == True, ""),  # noqa: E712
+        ("Progression, distant", "PD distant", lambda g: g["progressed_distant"] == True, ""),  # noqa: E712
+        ("Deaths", "Deaths", lambda g: g["os_event"] == True, ""),  # noqa: E712
+    ]
+    return it.block(rows, it.founding.table4, parts=False)
+
+
+def _is(column: str, value: object) -> Any:
+    return lambda group: group[column] == value
+
+
+def _head(label: str) -> Line:
+    return Line(label=label, head=True)
+
+
+def _used(lines: list[Line]) -> list[Line]:
+    """Without lines that nobody is in, there or here."""
+    return [line for line in lines if line.ours[0][:2] not in ("0", "0 ") or line.printed != NONE]
+
+
+def _order(key: str) -> int:
+    return ("squamous", "small-cell", "adenocarcinoma", "adenosquamous", "sarcoma", "other").index(key)
+
+
+def _kind(key: str) -> tuple[int, bool]:
+    return key.count(",") + 1, key.endswith(" + nodes")
+
+
+def _sorted(key: str) -> str:
+    nodes = key.endswith(" + nodes")
+    return ", ".join(sorted(key.removesuffix(" + nodes").split(", "))) + (" + nodes" if nodes else "")
