@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from shared.fhir.words import answer, capital, day, either, histology, is_category, joined, origin, site
+from shared.oncology.not_read import remark
 from shared.oncology.record import Finding, Issue, Record
 from shared.oncology.stage import Because, EditionStage, Metastasis, Staging
 
@@ -106,13 +107,14 @@ class _Note:
         if told is not None and {m.fact for m in e.missing} <= {m.fact for m in told.missing}:
             want = ", for want of the same"
         else:
-            want = f": the record leaves open {joined(self._open(e))}"
+            open_ = self._open(e)
+            want = f": the record leaves open {joined(open_)}" if open_ else ""
         return f"{settled} Could {'still ' if e.label else ''}be {could}{want}."
 
     def _open(self, e: EditionStage) -> list[str]:
         """The places that the record leaves open; where something doubtful was seen, that."""
         held = {name for b in e.because for name in b.facts}
-        asked = [m for m in e.missing if m.fact not in held]
+        asked = [m for m in e.missing if m.fact not in held and m.fact in self.known.facts]
         doubtful = [
             site(m.site) for m in self.staging.metastases if m.in_window and (m.certainty != "definite" or m.site_class == "contested")
         ]
@@ -153,6 +155,7 @@ class _Note:
             said.append(began)
         if s.disease_state != "initial":
             said.append(f"The disease is {s.disease_state}.")
+        said += [remark(s.unread)] if s.unread else []
         return " ".join(said)
 
     def _recorded(self) -> str:

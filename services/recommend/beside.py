@@ -8,6 +8,7 @@ import msgspec
 
 from services.recommend.dates import known
 from services.recommend.eligibility import Facts, ask
+from services.recommend.not_read import doubted
 from services.recommend.pathway import pathway_facts, walk
 from services.recommend.policy import Policy
 from services.recommend.prognosis import context
@@ -21,6 +22,7 @@ from shared.oncology.record import Record
 from shared.oncology.stage import Staging
 from shared.oncology.verdict import HOLDS
 
+_NOWHERE = "No published pathway is shown: where she would stand on it hangs on treatments that were not read."
 _VERDICTS = ("eligible", "cannot-tell", "ruled-out")
 
 
@@ -45,15 +47,16 @@ def beside(record: Record, staging: Staging, given: History, library: Library, p
         return any(cites(place.work) for place in because)
 
     def belongs(to: Belongs) -> bool:
-        in_setting = bool(set(to.settings) & set(about.settings)) and staging.disease_state in to.disease
+        in_setting = bool(set(to.settings) & set(about.settings)) and bool(set(about.states) & set(to.disease))
         return in_setting and all(ask(question, facts.known, number) is HOLDS for question in to.when)
 
     trials = [
-        judge(trial, facts, number, cites, record.as_of)
+        doubted(judge(trial, facts, number, cites, record.as_of), record.unread)
         for trial in library.trials.values()
         if there(trial.because) and belongs(Belongs(settings=trial.settings, disease=trial.disease))
     ]
-    walked = [walk(p, facts, given, policy) for p in library.pathways.values() if there(p.because) and belongs(p.belongs)]
+    paths = [p for p in library.pathways.values() if there(p.because) and belongs(p.belongs)]
+    walked = [walk(p, facts, given, policy) for p in paths if not given.unseen]
     pathways = [msgspec.structs.replace(path, evidence=tuple(filter(cites, path.evidence))) for path in walked]
     tables = [table for table in library.prognoses.values() if there(table.because) and belongs(table.belongs)]
     shown = [(table, [factor for factor in context(table, facts, number) if cites(factor.work)]) for table in tables]
@@ -63,6 +66,7 @@ def beside(record: Record, staging: Staging, given: History, library: Library, p
         if factors
         for limit in table.limits
     ]
+    notes += [Note(text=_NOWHERE)] if len(walked) < len(paths) else []
     return Beside(
         tuple(sorted(trials, key=lambda trial: (_VERDICTS.index(trial.verdict), trial.id))),
         tuple(pathways),

@@ -20,6 +20,7 @@ from services.recommend.eligibility import Facts, Judgement, ask, judge
 from services.recommend.fitness import Fitness, fitness
 from services.recommend.hypersensitivity import allergy_rules
 from services.recommend.marks import activity, evidence_figure, marked, places, regulatory, unchecked, works
+from services.recommend.not_read import criteria, silence, unread_questions
 from services.recommend.operations import PLANNED
 from services.recommend.policy import Policy
 from services.recommend.radiotherapy import course
@@ -65,7 +66,7 @@ def recommend(
         trials=more.trials,
         pathways=more.pathways,
         prognosis=more.prognosis,
-        notes=(*under, *unread(record, staging, library.book), *answer.notes(candidates), *more.notes),
+        notes=(*under, *silence(record.unread), *unread(record, staging, library.book), *answer.notes(candidates), *more.notes),
         knowledge=library.knowledge,
     )
     return msgspec.structs.replace(found, works=works(found, library, record.as_of))
@@ -101,8 +102,7 @@ class _Answer:
     def _belongs(self, regimen: Regimen) -> bool:
         if not set(regimen.belongs.settings) & set(self.about.settings):
             return False
-        state = self.facts.known["disease-state"]
-        if str(state) not in regimen.belongs.disease:
+        if not set(self.about.states) & set(regimen.belongs.disease):
             return False
         if any(not self._may_hold(question) for question in regimen.belongs.when):
             return False
@@ -133,7 +133,7 @@ class _Answer:
             rank=0,
             verdict=judged.verdict,
             reasons=judged.reasons,
-            missing=tuple(dict.fromkeys((*judged.missing, *gaps))),
+            missing=tuple(dict.fromkeys((*judged.missing, *gaps, *(unread_questions(self.record.unread) if regimen.gives else ())))),
             cautions=(*judged.cautions, *overstated(regimen.gives, self.facts.known, self.policy, self._cites), *self._stale(regimen)),
             blocks=judged.blocks,
             doses=tuple(amount for amount, _ in doses),
@@ -179,6 +179,7 @@ class _Answer:
         allergic = [r for r in allergy_rules(regimen.drugs, set(known), self.library.book) if not set(known[r.fact].sources) <= held]
         contraindications = map(self.policy.worded, (*listed, *allergic))
         extra = [approval(regimen, self.region, self.as_of, self._cites)] if self.region and regimen.gives and not regimen.generic else []
+        extra += criteria(self.record.unread) if needs or regimen.gives or regimen.radiotherapy else []
         if self.under_way and self.under_way.changed_by(regimen):
             needs, facts = self.under_way.asked(needs), self.under_way.opened(facts)
             if not any(need.fact == "line" and ask(need, facts.known, self.policy.number) is UNKNOWN for need in needs):

@@ -183,6 +183,8 @@ def _recorded(fact: Fact | None) -> str:
 
 def _line(line: Measured) -> str:
     """Which line it is; where nothing is on record, that this is why."""
+    if not line.sources and line.exact is None:
+        return " None on record, and not all treatments could be read."
     if not line.sources:
         return f" None on record, and so this is line {line}."
     return f" This is line {_plain(line.low)}, {line.how}." if line.how else f" This is line {line}."

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from services.recommend import activities, candidate_table
 from services.recommend.attention import blocked
 from services.recommend.xhtml import heading, items, marked_items, paragraph, strong, table, text
+from shared.oncology.not_read import remark
 from shared.oncology.recommendation import Note, Pathway, Prognosis, Recommendation, Trial
 from shared.oncology.stage import EditionStage, Metastasis, Staging
 from shared.oncology.wording import identifiers
@@ -32,6 +33,7 @@ def narrative(staging: Staging, recommendation: Recommendation, today: str | Non
     parts = [
         paragraph(strong("Proposed treatment options for the tumour board. Not an order: a clinician decides.")),
         paragraph(text(_USE + (f" The record is read as of {today}." if today else ""))),
+        paragraph(strong(remark(staging.unread))) if staging.unread else "",
         _stage(staging),
         _situation(recommendation, staging),
         _sites(staging.metastases),
@@ -97,7 +99,7 @@ def _of(edition: str | None) -> str:
 def _situation(recommendation: Recommendation, staging: Staging) -> str:
     situation = recommendation.situation
     setting = _SETTINGS.get(situation.setting or "", (situation.setting or "not settled").replace("-", " "))
-    lines = [f"Setting: {setting}; disease state: {staging.disease_state}"]
+    lines = [f"Setting: {setting}; disease state: {staging.known_state or 'not known'}"]
     if situation.line is not None:
         lines.append(f"Line of systemic treatment for advanced disease: {situation.line}")
     if (now := situation.ongoing) is not None:

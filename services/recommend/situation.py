@@ -12,19 +12,20 @@ Settings, from FIGO 2018 and the state of the disease:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from services.recommend.codes import CodeBook, Codes
 from services.recommend.eligibility import Fact, Facts, Told
 from services.recommend.metastases import metastases
+from services.recommend.not_read import unread_questions
 from services.recommend.readings import usable
 from services.recommend.recurrence import Recurrence, recurrence
 from services.recommend.treatments import History
 from shared.oncology.recommendation import Situation
 from shared.oncology.record import Coding, Concept, Finding, Record
-from shared.oncology.stage import EditionStage, Missing, Staging
+from shared.oncology.stage import DiseaseState, EditionStage, Missing, Staging
 
 EARLY = ("I", "IA", "IA1", "IA2", "IB1", "IB2", "IIA1")
 SETTINGS = {"IVA": "locally-advanced-iva", "IVB": "first-line-metastatic", "IV": "stage-iv"}
@@ -39,6 +40,7 @@ class Disease(msgspec.Struct, frozen=True):
 
     situation: Situation
     facts: Facts
+    states: tuple[str, ...]
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -52,7 +54,7 @@ def disease(record: Record, staging: Staging, given: History, book: CodeBook) ->
     stage = staging.editions.get("figo-2018", EditionStage())
     setting = _setting(staging, stage, given.line)
     back = recurrence(record, staging, book)
-    known = given.facts() | _extent(staging, stage, back) | metastases(staging) | {"disease-state": Told(values=(staging.disease_state,))}
+    known = given.facts() | _extent(staging, stage, back) | metastases(staging) | {"disease-state": Told(values=states(staging))}
     situation = _told(setting, stage, given, known, back)
     asks: dict[str, tuple[Missing, ...]] = {}
     if given.unsure:
@@ -60,6 +62,7 @@ def disease(record: Record, staging: Staging, given: History, book: CodeBook) ->
     if given.paused:
         text = f"How the disease went since the last treatment on record, of {given.paused}: nobody recorded that it progressed"
         asks["line"] = (*asks.get("line", ()), Missing("line", text))
+    asks |= dict.fromkeys(("line", "disease-state"), (*asks.get("line", ()), *unread_questions(record.unread))) if record.unread else {}
     for name, edition in staging.editions.items():
         if possible := stages(edition):
             sources = tuple(dict.fromkeys(s for because in edition.because for s in because.sources))
@@ -72,7 +75,7 @@ def disease(record: Record, staging: Staging, given: History, book: CodeBook) ->
         known["histology"] = type_
         if len(type_.values) > 1:
             asks["histology"] = (Missing("histology", f"Which histology holds, {type_}: {', '.join(type_.sources)}"),)
-    return Disease(situation, Facts(known, asks))
+    return Disease(situation, Facts(known, asks), states(staging))
 
 
 _SYSTEMIC = ("first-line-metastatic", "later-line", "stage-iv")
@@ -87,7 +90,7 @@ def _told(setting: str | None, stage: EditionStage, given: History, known: Mappi
     return Situation(
         setting=setting,
         stage=stage.label,
-        line=given.line if setting in _SYSTEMIC and not given.paused else None,
+        line=given.line if setting in _SYSTEMIC and not given.paused and not given.unseen else None,
         ongoing=given.told() if setting in _SYSTEMIC else None,
         recurrence=back.farthest if back else None,
         after=after,
@@ -114,6 +117,11 @@ def stages(edition: EditionStage) -> tuple[str, ...]:
     return edition.could_be if open_substage else (edition.stage, *edition.could_be)
 
 
+def states(staging: Staging) -> tuple[str, ...]:
+    """The state of the disease; every state where nobody could see what would tell it."""
+    return (staging.known_state,) if staging.known_state else get_args(DiseaseState)
+
+
 def _parents(stage: str) -> tuple[str, ...]:
     """IIIC and III of IIIC1, III of IIIC, none of III."""
     if stage[-1] not in "123ABC":
@@ -134,7 +142,7 @@ def _extent(staging: Staging, stage: EditionStage, back: Recurrence | None) -> d
     if staging.disease_state != "initial" or possible == ("IVB",):
         found["advanced-disease"] = Told(values=("advanced",), sources=found["spread"].sources if "spread" in found else ())
     elif possible:
-        found["advanced-disease"] = Told(values=("advanced", "no") if "IVB" in possible else ("no",))
+        found["advanced-disease"] = Told(values=("advanced", "no") if "IVB" in possible or staging.known_state is None else ("no",))
     if back:
         found["recurrence-site"] = back.fact
         if back.farthest:

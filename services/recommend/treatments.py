@@ -20,6 +20,7 @@ from services.recommend.eligibility import Fact, Measured, Told
 from services.recommend.exposures import Exposure, exposed, unnamed
 from services.recommend.irradiated import Course, courses
 from services.recommend.policy import Policy
+from shared.oncology.not_read import TREATMENTS
 from shared.oncology.recommendation import Ongoing
 from shared.oncology.record import Record
 from shared.oncology.stage import Staging
@@ -59,7 +60,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
     `paused`: since when nothing was given, where nobody recorded that the disease went on; whether a line is over is then open.
     `settled`: the ongoing line began too long ago for a further drug to be part of it. `unsure`: drugs that nobody can name or date, each
-    of which may have made a further line.
+    of which may have made a further line. `unseen`: nobody could see all treatments, and there may have been more lines.
     """
 
     line: int | None
@@ -73,6 +74,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     settled: bool = False
     unsure: tuple[str, ...] = ()
     platinum_free: Measured | None = None
+    unseen: bool = False
 
     def told(self) -> Ongoing | None:
         """The ongoing line as it goes out."""
@@ -99,7 +101,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         if self.platinum_free:
             found["platinum-free-days"] = self.platinum_free
         if self.line is not None:
-            low, high = self.line - bool(self.paused), inf if self.unsure else self.line
+            low, high = self.line - bool(self.paused), inf if self.unsure or self.unseen else self.line
             how = f"ongoing since {self.ongoing.days[0]} ({' and '.join(self.ongoing.now)})" if self.ongoing else None
             found["line"] = Measured(low=low, high=high, unit="{line}", sources=self.sources + self.unsure, how=how)
         if self.cycles:
@@ -135,7 +137,12 @@ def history(record: Record, staging: Staging, book: CodeBook, policy: Policy) ->
         settled=bool(ongoing and today and (today - ongoing.days[0]).days > policy.number("line-entry")),
         unsure=_unsure(record, staging, exposures, since, book),
         platinum_free=_platinum_free(exposures, record, staging, book),
+        unseen=_unseen(record),
     )
+
+
+def _unseen(record: Record) -> bool:
+    return not TREATMENTS.isdisjoint(record.unread)
 
 
 def _unsure(record: Record, staging: Staging, exposures: list[Exposure], since: date | None, book: CodeBook) -> tuple[str, ...]:
@@ -159,7 +166,7 @@ def _platinum_free(exposures: list[Exposure], record: Record, staging: Staging, 
         return None
     how = f"from {first if first == last else f'{first} to {last}'} to {'the progression' if relapse else 'the day'} of {to}"
     sources = tuple(dict.fromkeys(e.source for e in given if last_day(e.finding.until or e.finding.when) == last))
-    low, high = float(max((to - last).days, 0)), float((to - first).days)
+    low, high = 0.0 if _unseen(record) else float(max((to - last).days, 0)), float((to - first).days)
     return Measured(low=low, high=high, unit="d", sources=sources, when=to.isoformat(), how=how)
 
 

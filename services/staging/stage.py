@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from services.staging import figo, recorded, sites
+from services.staging import figo, recorded, sites, unseen
 from services.staging.categories import tnm
 from services.staging.disease_state import disease_state
 from services.staging.extent import Extent, Intake
@@ -46,8 +47,15 @@ def stage(record: Record, rules: Rules, oligometastasis: str | None = None) -> S
     editions: dict[str, EditionStage] = {}
     issues = [*record.issues, *tumour.issues, *found_in_them, *extent.issues, *_contested(spread, extent, rules)]
     told: tuple[Recorded, ...] = ()
+    at_diagnosis = extent
     if tumour.primary.applies:
         editions = _editions(record, extent, given, rules)
+        if when.unseen:
+            intake, early, _ = _collect(record, tumour, when._replace(only_early=True), rules)
+            at_diagnosis = _extent(intake, early)
+            editions = unseen.joined(editions, _editions(record, at_diagnosis, given, rules), rules)
+        if record.unread:
+            editions = unseen.opened(editions, record.unread, rules)
         told, conflicts = recorded.compare(given, editions)
         issues += conflicts
     return Staging(
@@ -56,13 +64,14 @@ def stage(record: Record, rules: Rules, oligometastasis: str | None = None) -> S
         diagnosed=when.window.start,
         window=when.window,
         editions=editions,
-        tnm=tnm(extent, rules) if tumour.primary.applies else Tnm(),
+        tnm=tnm(at_diagnosis, rules) if tumour.primary.applies else Tnm(),
         metastases=metastases,
-        oligometastatic=_oligometastatic(metastases, extent, rules, oligometastasis),
+        oligometastatic=unseen.few(_oligometastatic(metastases, extent, rules, oligometastasis), record.unread),
         disease_state=disease_state(record, tumour, when, metastases, rules),
         recorded=told,
         issues=tuple(dict.fromkeys(issues)),
         knowledge=rules.knowledge,
+        unread=record.unread or UNSET,
     )
 
 

@@ -11,6 +11,7 @@ from services.staging.knowledge import Rules
 from services.staging.primary import Tumour
 from shared.fhir.codes import ATC, RXNORM, SNOMED, codes
 from shared.fhir.dates import days
+from shared.oncology.not_read import TREATMENTS
 from shared.oncology.record import Concept, Finding, Record
 from shared.oncology.stage import Window
 
@@ -37,10 +38,14 @@ class Course(NamedTuple):
     operated: tuple[str, ...] = ()  # the days of operations, in order
     following: str = "9999"  # the first treatment that was none
     undated: bool = False  # a definitive treatment has no date
+    unseen: bool = False  # nobody could see all treatments
+    only_early: bool = False  # what an unseen treatment may have preceded is left out
 
     def includes(self, finding: Finding) -> bool:
         """Whether a finding belongs to the work-up. What has no date is taken as work-up."""
         when, end = finding.when or finding.recorded, self.window.end
+        if self.only_early and self.late(finding):
+            return False
         if when is None or end is None or _at(when, end) <= 0:
             return True
         first = self.treatments[0]
@@ -53,12 +58,20 @@ class Course(NamedTuple):
         start, when = self.window.start, finding.when or finding.recorded
         return start is not None and when is not None and days(when, start) > self.rules.observations.before_diagnosis_days
 
+    def late(self, finding: Finding) -> bool:
+        """Whether a treatment that nobody could see may have come before the finding: it is dated so long after the diagnosis."""
+        start, when = self.window.start, finding.when or finding.recorded
+        if not self.unseen or start is None or when is None:
+            return False
+        first, last = (start + "-01-01")[:10], when + {4: "-12-31", 7: "-28"}.get(len(when), "")
+        return days(first, last) > self.rules.observations.after_diagnosis_days
+
     def undecided(self, finding: Finding) -> bool:
-        """Whether nobody can tell if spread was there before the treatment: it has no date or a partial one, or the treatment has none."""
+        """Whether nobody can tell if spread was there before the treatment: one has no date or a partial one, or none could be seen."""
         end, when, written = self.window.end, finding.when, finding.recorded
         if when is None and written is None:
-            return end is not None or not finding.plausible
-        if self.early(finding):
+            return end is not None or self.unseen or not finding.plausible
+        if self.early(finding) or self.late(finding) or (self.unseen and self.window.start is None):
             return True
         if end is not None:
             return not _before(written, end) and _straddles(when or written or "", end)
@@ -76,16 +89,16 @@ class Course(NamedTuple):
 
 def course(record: Record, tumour: Tumour, rules: Rules) -> Course:
     """The treatments and the staging window of the record."""
-    diagnosed = diagnosis(tumour)
+    diagnosed, unseen = diagnosis(tumour), not TREATMENTS.isdisjoint(record.unread)
     onset = min((f.when for f in tumour.conditions if f.when), default=None)
     given = [(f, kind) for f in record.findings if (kind := _kind(f, rules)) is not None]
     dated = (Treatment(f.when, f.until or f.when, kind, f.source) for f, kind in given if f.when is not None)
     found = sorted(t for t in dated if onset is None or _at(t.start, onset) >= 0)
     if not found:
-        return Course(Window(start=diagnosed), (), rules, undated=any(f.when is None for f, _ in given))
+        return Course(Window(start=diagnosed), (), rules, undated=any(f.when is None for f, _ in given), unseen=unseen)
     window = Window(start=diagnosed, end=found[0].start, ends_with=found[0].source)
     operated = tuple(sorted({t.start for t in found if t.kind == "surgery" and len(t.start) == 10}))
-    return Course(window, tuple(found), rules, operated, next((t.start for t in found if t.kind != "surgery"), "9999"))
+    return Course(window, tuple(found), rules, operated, next((t.start for t in found if t.kind != "surgery"), "9999"), unseen=unseen)
 
 
 def diagnosis(tumour: Tumour) -> str | None:

@@ -142,7 +142,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One patient as read. `deceased` is the day of death where it is told, `dead` whether she has died on the day asked about.
 
-    `today` is the newest plausible date, or the date asked for (`as_of`).
+    `today` is the newest plausible date, or the date asked for (`as_of`). `unread` are the FHIR types that were asked for and not read, or
+    not wholly, in order of the alphabet: what is silent there is unknown. A file is read as it is, and has none.
     """
 
     patient: str
@@ -154,6 +155,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     as_of: Date | None = None
     findings: tuple[Finding, ...] = ()
     issues: tuple[Issue, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """The sha-256 of the record's canonical bytes, in hexadecimal."""

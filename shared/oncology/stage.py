@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from shared.oncology.not_read import FINDINGS, TREATMENTS
 from shared.oncology.record import Issue
 
 Certainty = Literal["definite", "equivocal", "unknown"]
@@ -112,7 +113,7 @@ class Knowledge(msgspec.Struct, frozen=True, gc=False):
 
 
 class Staging(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Everything staging says of one record."""
+    """Everything staging says of one record. `unread` are the types of the record that were not read, left out where all were."""
 
     patient: str
     primary: Primary
@@ -126,3 +127,10 @@ class Staging(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     recorded: tuple[Recorded, ...] = ()
     issues: tuple[Issue, ...] = ()
     knowledge: Knowledge
+    unread: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def known_state(self) -> DiseaseState | None:
+        """The state of the disease; None where it reads as initial and nobody could see what would tell otherwise."""
+        unseen = self.disease_state == "initial" and not (TREATMENTS | FINDINGS).isdisjoint(self.unread or ())
+        return None if unseen else self.disease_state

@@ -18,6 +18,7 @@ from services.note import WIDTH, note
 from services.staging.knowledge import rules
 from services.staging.stage import stage
 from shared.fhir.reader import read_bundle
+from shared.oncology.not_read import words
 from tests import synthetic
 from tests.staging.case import Chart, bundle
 
@@ -45,6 +46,13 @@ def on(chart: dict[str, Any], width: int = 1000) -> str:
 @pytest.mark.parametrize("case", WHOLE)
 def test_a_note_reads_as_it_stands(case: str) -> None:
     assert noted(synthetic.raw(case)) == (NOTES / f"{case}.txt").read_text()
+
+
+@pytest.mark.parametrize("unread", [("Procedure",), ("Observation",), ("AllergyIntolerance",)])
+def test_a_note_says_what_was_not_read(unread: tuple[str, ...]) -> None:
+    record = msgspec.structs.replace(read_bundle(synthetic.raw("founding-01")), unread=unread)
+    said = note(record, stage(record, rules()), rules(), 1000)
+    assert f"Not read, or not wholly: {words(unread)}. What is silent there is unknown, not absent." in said
 
 
 @pytest.mark.parametrize("width", [80, WIDTH])

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.staging.knowledge import rules
 from services.staging.stage import stage
 from shared.fhir.reader import read_bundle
+from shared.oncology.not_read import ALLERGIES, FINDINGS, TREATMENTS
 from shared.oncology.stage import EditionStage, Staging
 from tests.properties.worlds import Encoding, World, encodings, looked_at, worlds
-from tests.staging.case import Category, Chart, Diagnosis, Extent, Seen, Stated, Treatment, bundle
+from tests.staging.case import Category, Chart, Diagnosis, Extent, Seen, Stated, Treatment, bundle, record
 
 ORDER = {edition: [row.stage for row in reversed(reader.table.rows)] for edition, reader in rules().tables.items()}
 QUICK = settings(max_examples=100, deadline=None, derandomize=True)  # the same examples each run; raise the number to go hunting
@@ -215,6 +217,41 @@ def test_could_be_lies_strictly_above_the_stage_lowest_first(chart: Chart) -> No
         assert answer.stage is None or all(place > order.index(answer.stage) for place in places)
         assert answer.label == (None if answer.stage is None else answer.stage + (answer.suffix or ""))
         assert answer.suffix is None or (answer.stage or "").startswith("IIIC")
+
+
+UNREAD = sorted(TREATMENTS | FINDINGS | ALLERGIES)
+
+
+@given(histories(), st.sets(st.sampled_from(UNREAD)), st.sampled_from(UNREAD))
+@QUICK
+def test_what_was_not_read_never_narrows_the_interval(chart: Chart, unread: set[str], one: str) -> None:
+    seen, blind = (stage(record(msgspec.structs.replace(chart, unread=list(types))), rules()) for types in (unread, {*unread, one}))
+    for edition, before in seen.editions.items():
+        for left in _interval(before):
+            assert any(left == other or (left and other and under(left, other)) for other in _interval(blind.editions[edition])), edition
+
+
+@given(histories())
+@QUICK
+def test_who_cannot_see_the_treatments_excludes_no_stage_that_they_would_leave(chart: Chart) -> None:
+    """For findings of the days before the treatment, of months after it, and of no date; what came between is taken for work-up."""
+
+    def early_or_late(on: str | None) -> bool:
+        return on is None or (len(on) == 10 and on <= "2026-02-15") or on > "2026-06"
+
+    def kept(given: object) -> bool:
+        return early_or_late(getattr(given, "on", None))
+
+    extent: Extent = {
+        fact: [one for one in given if kept(one)] if isinstance(given, list) else given for fact, given in chart.extent.items()
+    }
+    chart = msgspec.structs.replace(
+        chart, tnm=[one for one in chart.tnm if kept(one)], spread=[one for one in chart.spread if kept(one)], extent=extent
+    )
+    blind = stage(record(msgspec.structs.replace(chart, treatments=[], unread=["Procedure"])), rules())
+    for edition, seen in staged(chart).editions.items():
+        left = _interval(blind.editions[edition])
+        assert all(any(one == other or (one and other and under(one, other)) for other in left) for one in _interval(seen)), edition
 
 
 @given(charts())

@@ -1,7 +1,7 @@
 """Cases for clinicians: a synthetic patient in a few lines of YAML, and what one regimen must answer. Read by `test_cases.py`.
 
 Every case begins with a fit woman of 53 (ECOG 1, 162 cm, 64 kg, creatinine 0.80 mg/dL, CPS 10, sound blood counts); a line with the same
-code replaces hers, and `silent` takes facts away.
+code replaces hers, `silent` takes facts away, and `unread` are the FHIR types of her record that nobody could see.
 """
 
 from __future__ import annotations
@@ -134,6 +134,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     as_of: str | None = None
     region: Literal["FDA", "EMA", "NMPA"] | None = None
     policy: str = "default"
+    unread: tuple[str, ...] = ()
     expect: Expected
 
 
@@ -160,11 +161,14 @@ def record(case: Case) -> Record:
     lines = [line for line in FIT if line.observation not in own and line.id not in case.silent]
     findings = tuple(_finding(number, line) for number, line in enumerate((*lines, *case.record)) if line.on <= (case.as_of or "9999"))
     today = case.as_of or max([finding.when or "" for finding in findings if finding.plausible] + [TODAY])
-    return Record(patient="Patient/synthetic", birth_date=case.born, sex=case.sex, today=today, as_of=case.as_of, findings=findings)
+    unread = tuple(sorted(case.unread))
+    return Record(
+        patient="Patient/synthetic", birth_date=case.born, sex=case.sex, today=today, as_of=case.as_of, findings=findings, unread=unread
+    )
 
 
-def staging(staged: Staged) -> Staging:
-    """What staging would have said."""
+def staging(staged: Staged, unread: tuple[str, ...] = ()) -> Staging:
+    """What staging would have said, where so much was not read."""
     edition = EditionStage(
         stage=staged.figo_2018,
         label=staged.figo_2018,
@@ -193,6 +197,7 @@ def staging(staged: Staged) -> Staging:
         oligometastatic=Oligometastatic(value=staged.few, definition="one organ, at most three lesions", reference="yin-2019"),
         disease_state=staged.state,
         knowledge=Knowledge("test", "test"),
+        unread=tuple(sorted(unread)) or msgspec.UNSET,
     )
 
 

@@ -220,6 +220,15 @@ def test_the_narrative_quotes_a_hostile_text_without_letting_it_in() -> None:
     assert "<script>alert(1)</script> & <b>" in words
 
 
+def test_the_narrative_says_first_what_was_not_read() -> None:
+    case = Case(says="a synthetic patient", staged=_LUNG, unread=("Procedure",), expect={})  # type: ignore[arg-type]
+    read, said = record(case), staging(case.staged, case.unread)
+    told = "".join(narrative(written(Answer(read, said, recommend(read, said, library())))).itertext())
+    assert "Not read, or not wholly: procedures." in told.partition("Stage, derived by rule")[0]
+    assert "disease state: not known" in told
+    assert "No published pathway is shown" in told
+
+
 def test_the_narrative_can_be_read_alone() -> None:
     words = "".join(narrative(write("ivb-cps-10")).itertext())
     for part in ("Stage, derived by rule", "Situation", "Sites of spread", "Candidates (", "To ask, and for which candidates", "Criteria:"):

@@ -55,7 +55,7 @@ def test_regimen(path: Path) -> None:
     """The regimen answers as the case says."""
     case = load(path, Case)
     assert case.expect.verdict, "a case of a regimen tells the verdict"
-    answer = recommend(record(case), staging(case.staged), library(), region=case.region)
+    answer = recommend(record(case), staging(case.staged, case.unread), library(), region=case.region)
     _compare(case.expect, answer, path.parent.name)
 
 
@@ -67,7 +67,7 @@ def _told(folder: str) -> list[Any]:
 @pytest.mark.parametrize("case", [*_told("situation"), *_told("fitness"), *_told("bad-input"), *_told("policies")])
 def test_patient(case: Case) -> None:
     """What is known of the patient, and what it comes to, is as the case says."""
-    answer = recommend(record(case), staging(case.staged), library(), policy=case.policy, region=case.region)
+    answer = recommend(record(case), staging(case.staged, case.unread), library(), policy=case.policy, region=case.region)
     _compare(case.expect, answer, case.regimen)
     assert msgspec.json.decode(encode(answer), type=Recommendation) == answer
 

@@ -6,11 +6,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from examples.codes import EXTENT, ICD_10, ICD_10_CM, ICD_O_3, LOINC, NCIT, RXNORM, SCT, THO, UCUM
 from examples.resources import TEST_DATA
+from shared.fhir.reader import read_bundle
+from shared.oncology.record import Record
 from tests.staging.shorthand import Case, Category, Chart, Diagnosis, Expected, Extent, Json, Seen, Stated, Told, Treatment
 
-__all__ = ["Case", "Category", "Chart", "Diagnosis", "Expected", "Extent", "Json", "Seen", "Stated", "Told", "Treatment", "bundle"]
+__all__ = ["Case", "Category", "Chart", "Diagnosis", "Expected", "Extent", "Json", "Seen", "Stated", "Told", "Treatment"]
+__all__ += ["bundle", "record"]
 
 HISTOLOGY = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-histology-morphology-behavior"
 RELATED = "http://hl7.org/fhir/StructureDefinition/condition-related"
@@ -118,6 +123,11 @@ def bundle(chart: Chart) -> bytes:
         resource["meta"] = {"tag": TEST_DATA, **resource.get("meta", {})}
     whole: Json = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": each} for each in resources]}
     return json.dumps(whole | ({"timestamp": chart.timestamp} if chart.timestamp else {})).encode()
+
+
+def record(chart: Chart) -> Record:
+    """The record as the one reader reads it, with what nobody could see."""
+    return msgspec.structs.replace(read_bundle(bundle(chart), as_of=chart.as_of), unread=tuple(sorted(chart.unread)))
 
 
 def coded(system: str, code: str, text: str | None = None) -> Json:

@@ -102,7 +102,8 @@ Extent = dict[str, bool | str | Seen | list[Seen]]
 class Chart(_Strict, frozen=True, kw_only=True):
     """The record of one patient in shorthand. `condition: null` leaves the primary out; `fhir` adds resources as they are.
 
-    `oligometastasis` names the definition of few metastases, where it is not the default."""
+    `oligometastasis` names the definition of few metastases, where it is not the default; `unread` are the FHIR types of her record that
+    nobody could see."""
 
     condition: Diagnosis | None = Diagnosis(icd10cm="C53.9")
     spread: list[Diagnosis] = []
@@ -115,6 +116,7 @@ class Chart(_Strict, frozen=True, kw_only=True):
     as_of: str | None = None
     oligometastasis: str | None = None
     timestamp: str | None = None
+    unread: list[str] = []
 
 
 class Site(_Strict, frozen=True, kw_only=True):

@@ -41,7 +41,8 @@ def test_the_service_answers_by_the_definition_of_its_settings() -> None:
     record = encode(read_bundle(bundle(FIVE)))
 
     def few(settings: StagingSettings) -> object:
-        return TestClient(create(settings)).post("/stage", content=record).json()["oligometastatic"]["value"]
+        here = TestClient(create(settings), base_url="http://127.0.0.1")
+        return here.post("/stage", content=record, headers={"Content-Type": "application/json"}).json()["oligometastatic"]["value"]
 
     assert few(StagingSettings()) is False
     assert few(StagingSettings(oligometastasis="sabr-comet")) is None
