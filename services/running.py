@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 import msgspec
+from pydantic import SecretStr
 from rich.console import Console
 
 from services import screens
@@ -27,7 +29,7 @@ from shared.smart.servers import Servers, reaching
 ALONE: Final[dict[str, Any]] = {
     "host": "127.0.0.1",
     "port": 0,
-    "api_secret": None,
+    "trusted_proxies": (),
     "database_url": None,
     "debounce_seconds": 0,
     "sweep_seconds": 0,
@@ -55,7 +57,7 @@ async def run_against(base_url: str, named: Sequence[str], sought: Sought, *, as
         raise Refused(f"No patient with a cervical cancer was found at {base_url}: name one with --patient.")
     with tempfile.TemporaryDirectory(prefix="figaro-run-") as folder, progress(messages) as bar:
         here = settings.model_copy(update={"data_directory": Path(folder)})
-        async with together(here) as address, aiohttp.ClientSession() as session:
+        async with together(here) as address, aiohttp.ClientSession(headers=_bearer(here)) as session:
             task = bar.add_task("pull, stage, recommend, write back", total=len(names))
             seen = await journey(
                 Doors(session, f"{address}/ingest"), names, as_of=as_of, seen=lambda done: bar.update(task, completed=done)
@@ -66,13 +68,17 @@ async def run_against(base_url: str, named: Sequence[str], sought: Sought, *, as
 
 def _alone(base_url: str) -> tuple[TogetherSettings, Issuers]:
     """The settings for this server and this run only: nobody else's cases, database or doors. Raises Refused."""
-    settings = load(TogetherSettings, **ALONE)
+    settings = load(TogetherSettings, **ALONE, api_secret=SecretStr(secrets.token_urlsafe(32)))
     base = settings.fhir_base or (None if settings.issuers else base_url)
     issuers = issuers_of(file=settings.issuers, base=base, bases=settings.fhir_bases, token=settings.fhir_token, role="read")
     here = issuers(base_url).base
     # The tokens of the environment are for FIGARO_FHIR_BASE and no other server (SE-10); those of a file stand in it.
     others = {} if here == issuers.default or settings.issuers else {"fhir_token": None, "fhir_write_token": None}
     return settings.model_copy(update={"fhir_base": here, "fhir_bases": (), **others}), issuers
+
+
+def _bearer(settings: TogetherSettings) -> dict[str, str]:
+    return {"Authorization": f"Bearer {settings.api_secret.get_secret_value()}"} if settings.api_secret else {}
 
 
 async def _found(server: FhirClient, sought: Sought) -> list[str]:

@@ -5,25 +5,32 @@ With `services/cli.py` the only module that may import more than one service.
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
+from pydantic import Field, SecretStr
 
 from services.ingest.app import create as create_ingest
+from services.ingest.pages.rendering import static_name
 from services.ingest.running import ingest_in
 from services.ingest.settings import IngestSettings
 from services.recommend.app import create as create_recommend
 from services.recommend.settings import RecommendSettings
 from services.staging.app import create as create_staging
 from services.staging.settings import StagingSettings
+from shared.service.access import Access
 from shared.service.app import create_app
 from shared.service.serving import served
 
 
 class TogetherSettings(IngestSettings, StagingSettings, RecommendSettings):
     """The settings of all three. `staging_url` and `recommend_url` are this process's own, unless they are given."""
+
+    service_secret: SecretStr | None = Field(default_factory=lambda: SecretStr(secrets.token_urlsafe(32)), min_length=16)
+    """Both sides of it are in this process: where none is set it is random, and no other process has it."""
 
 
 def create_together(settings: TogetherSettings) -> FastAPI:
@@ -44,7 +51,7 @@ def create_together(settings: TogetherSettings) -> FastAPI:
     async def ready() -> dict[str, object]:
         return await ingest_in(services["/ingest"]).check()
 
-    app = create_app("Figaro", lifespan=lifespan, ready=ready)
+    app = create_app("Figaro", lifespan=lifespan, ready=ready, access=Access.of(settings))
     for path, service in services.items():
         app.mount(path, service)
     return app
@@ -53,9 +60,14 @@ def create_together(settings: TogetherSettings) -> FastAPI:
 @asynccontextmanager
 async def together(settings: TogetherSettings) -> AsyncIterator[str]:
     """Serves all three for as long as the block lasts; yields the address they are mounted below. Port 0 is any free port."""
-    port = settings.port or _free_port(settings.host)
+    port = settings.port or free_port(settings.host)
     async with served(create_together(settings.model_copy(update={"port": port})), host=settings.host, port=port) as address:
         yield address
+
+
+def style_sheet(address: str) -> str:
+    """Where the style sheet of the pages is, below the address of all three."""
+    return f"{address}/ingest/app/static/{static_name('figaro.css')}"
 
 
 def _meeting_here(settings: TogetherSettings) -> TogetherSettings:
@@ -65,6 +77,7 @@ def _meeting_here(settings: TogetherSettings) -> TogetherSettings:
     return settings.model_copy(update={name: url for name, url in own.items() if name not in settings.model_fields_set})
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
+    """A port that nobody listens on now."""
     with socket.create_server((host, 0)) as listener:
         return int(listener.getsockname()[1])

@@ -8,6 +8,7 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 import structlog
+from pydantic import SecretStr
 
 from shared.fhir.answer import from_outcome
 from shared.fhir.outcome import Unavailable
@@ -15,6 +16,7 @@ from shared.oncology.act import Act, Acted
 from shared.oncology.recommendation import Recommendation
 from shared.oncology.record import Concept
 from shared.oncology.stage import Staging
+from shared.service.access import SERVICE
 
 T = TypeVar("T")
 
@@ -33,11 +35,17 @@ class Publication(msgspec.Struct, frozen=True):
 
 
 class Neighbours:
-    """Staging and recommend, each at its URL. Values go as JSON bytes, so that what is answered is what is kept."""
+    """Staging and recommend, each at its URL. Values go as JSON bytes, so that what is answered is what is kept.
 
-    def __init__(self, session: aiohttp.ClientSession, *, staging_url: str, recommend_url: str, timeout: float) -> None:
+    `secret` is the one by which our services know one another.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, *, staging_url: str, recommend_url: str, timeout: float, secret: SecretStr | None = None
+    ) -> None:
         self._session = session
         self._urls = {"staging": staging_url.rstrip("/"), "recommend": recommend_url.rstrip("/")}
+        self._known = {SERVICE: secret.get_secret_value()} if secret else {}
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
 
     async def stage(self, record: bytes) -> tuple[Staging, bytes]:
@@ -53,10 +61,10 @@ class Neighbours:
         """Of each medication the anticancer drugs that it names, by recommend's ids. Raises what recommend raised, or Unavailable."""
         return list((await self._post("recommend", "/drugs", msgspec.json.encode(medications), tuple[tuple[str, ...], ...]))[0])
 
-    async def publish(self, record: bytes, staging: bytes, recommendation: bytes, fhir_base: str) -> Publication:
-        """Has the CarePlan written, once; the same decision again answers with the CarePlan that is there."""
+    async def publish(self, record: bytes, staging: bytes, recommendation: bytes, fhir_base: str, *, write: bool = True) -> Publication:
+        """Has the CarePlan written, once; the same decision again answers with the CarePlan that is there. Not at all without `write`."""
         base = msgspec.json.encode(fhir_base)
-        body = _together(record=record, staging=staging, recommendation=recommendation, fhir_base=base)
+        body = _together(record=record, staging=staging, recommendation=recommendation, fhir_base=base, write=msgspec.json.encode(write))
         return (await self._post("recommend", "/careplans", body, Publication))[0]
 
     async def decide(self, act: Act, authorization: str) -> Acted:
@@ -75,11 +83,14 @@ class Neighbours:
             return False
 
     async def _post(self, name: str, route: str, body: bytes, kind: type[T], *, authorization: str | None = None) -> tuple[T, bytes]:
-        headers = {"Content-Type": "application/json", **({"Authorization": authorization} if authorization else {})}
+        headers = {"Content-Type": "application/json", **self._known, **({"Authorization": authorization} if authorization else {})}
         if request_id := structlog.contextvars.get_contextvars().get("request_id"):
             headers["X-Request-Id"] = str(request_id)
         try:
-            async with self._session.post(f"{self._urls[name]}{route}", data=body, headers=headers, timeout=self._timeout) as answer:
+            # No redirect is followed: the secret, and a clinician's token, are for this address.
+            async with self._session.post(
+                f"{self._urls[name]}{route}", data=body, headers=headers, timeout=self._timeout, allow_redirects=False
+            ) as answer:
                 said = await answer.read()
                 status = answer.status
         except TimeoutError as error:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from services.recommend import units
 from services.recommend.candidates import recommend
-from services.recommend.clinician import bearer, write
+from services.recommend.clinician import bearer, timely, write
 from services.recommend.decision import Answer
 from services.recommend.definitions import activities, plan
 from services.recommend.library import Library, library
@@ -29,11 +29,11 @@ from shared.oncology.act import Act
 from shared.oncology.recommendation import Recommendation
 from shared.oncology.record import Concept, Record, encode
 from shared.oncology.stage import Staging
+from shared.service.access import JSON, NDJSON, Access, acting, asking, taking
 from shared.service.app import create_app, each_line
 from shared.smart.issuers import Issuers, issuers_of
 from shared.smart.servers import Servers, reaching
 
-NDJSON = "application/x-ndjson"
 FHIR = "application/fhir+json"
 VARY = {"Vary": "Accept"}
 
@@ -47,12 +47,13 @@ class Staged(msgspec.Struct, frozen=True):
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """What a CarePlan is written from, and where to."""
+    """What a CarePlan is written from, and where to; without `write` the answer is to stand on our own page only."""
 
     record: Record
     staging: Staging
     recommendation: Recommendation
     fhir_base: str | None = None
+    write: bool = True
 
 
 _STAGED = msgspec.json.Decoder(Staged)
@@ -86,7 +87,8 @@ def create(settings: RecommendSettings) -> FastAPI:
     async def ready() -> dict[str, object]:
         return {"knowledge": knowledge(known, datetime.now(UTC).date().isoformat())}
 
-    return create_app("Figaro recommend", routers=[_routes(settings, known, issuers)], lifespan=lifespan, ready=ready)
+    routers = [_routes(settings, known, issuers)]
+    return create_app("Figaro recommend", routers=routers, lifespan=lifespan, ready=ready, access=Access.of(settings))
 
 
 def knowledge(known: Library, today: str) -> dict[str, object]:
@@ -101,7 +103,7 @@ def knowledge(known: Library, today: str) -> dict[str, object]:
 
 
 def _routes(settings: RecommendSettings, known: Library, issuers: Issuers) -> APIRouter:
-    router = APIRouter(tags=["recommend"])
+    router = APIRouter(tags=["recommend"], dependencies=[Depends(asking)])
     codes = drugs(known)
     auditor = Auditor("recommend", VERSION, settings.audit_key.get_secret_value() if settings.audit_key else None)
 
@@ -111,7 +113,7 @@ def _routes(settings: RecommendSettings, known: Library, issuers: Issuers) -> AP
         policy = issuers.policy(staged.fhir_base) or settings.policy
         return encode(recommend(staged.record, staged.staging, known, policy=policy, region=region))
 
-    @router.post("/recommend")
+    @router.post("/recommend", dependencies=[Depends(taking(JSON, NDJSON))])
     async def recommend_record(request: Request) -> Response:
         """Record and Staging in, Recommendation out; with `application/x-ndjson` one line each, in the same order."""
         body = await request.body()
@@ -119,12 +121,12 @@ def _routes(settings: RecommendSettings, known: Library, issuers: Issuers) -> AP
             return Response(await asyncio.to_thread(each_line, body, answer), media_type=NDJSON)
         return Response(await asyncio.to_thread(answer, body), media_type="application/json")
 
-    @router.post("/careplans")
+    @router.post("/careplans", dependencies=[Depends(acting), Depends(taking(JSON))])
     async def write_careplan(request: Request) -> Response:
         """Record, Staging and Recommendation in; the CarePlan is written once; its reference and version out."""
         decided = _DECIDED.decode(await request.body())
         given = Answer(decided.record, decided.staging, decided.recommendation)
-        if issuers(decided.fhir_base).write is None:
+        if not decided.write or issuers(decided.fhir_base).write is None:
             return Response(msgspec.json.encode(unwritten(given)), media_type="application/json")
         server: FhirClient = request.app.state.servers(decided.fhir_base)
         at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -133,11 +135,12 @@ def _routes(settings: RecommendSettings, known: Library, issuers: Issuers) -> AP
             await auditor.tell(server, Deed("create", decided.record.patient, written=(done.versioned,)))
         return Response(msgspec.json.encode(done), media_type="application/json", status_code=201 if done.written else 200)
 
-    @router.post("/decisions")
+    @router.post("/decisions", dependencies=[Depends(acting), Depends(taking(JSON))])
     async def write_decision(request: Request) -> Response:
         """What a clinician decided on a CarePlan, written into it with her own token (in `Authorization`, used for this only)."""
         token = bearer(request.headers.get("authorization"))
         act = _ACT.decode(await request.body())
+        timely(act, datetime.now(UTC))
         servers: Servers = request.app.state.servers
         ours = servers(act.fhir_base)
         done = await write(servers.on_behalf(act.fhir_base, token), ours, act)
@@ -146,7 +149,7 @@ def _routes(settings: RecommendSettings, known: Library, issuers: Issuers) -> AP
             await auditor.tell(ours, Deed("update", act.patient, written=(place,)))
         return Response(msgspec.json.encode(done), media_type="application/json", status_code=201 if done.written else 200)
 
-    @router.post("/drugs")
+    @router.post("/drugs", dependencies=[Depends(taking(JSON))])
     async def drugs_of(request: Request) -> Response:
         """Medications in, as FHIR CodeableConcepts; of each the ids of the anticancer drugs that it names out, as in `doses[].drug`."""
         named = [[drug.id for drug in known.book.drug_of(concept)] for concept in _CONCEPTS.decode(await request.body())]

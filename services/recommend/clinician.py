@@ -6,6 +6,7 @@ The token serves the client that is given here, for this one call. It is neither
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
@@ -21,6 +22,8 @@ from shared.fhir.write_mode import Offer
 from shared.oncology.act import Act, Acted, Author, may_decide
 
 Json = dict[str, Any]
+EARLY: Final = timedelta(minutes=5)
+LATE: Final = timedelta(days=7)
 _BEARER: Final = re.compile(r"Bearer ([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
 
 
@@ -42,6 +45,17 @@ def acceptable(act: Act) -> None:
         raise Refused("What is accepted? Name one regimen of the plan.", code="required")
     if act.act != "accept" and not (act.text or "").strip():
         raise Refused(f"A {act.act} needs words: say why.", code="required")
+
+
+def timely(act: Act, now: datetime) -> None:
+    """Raises Refused for an act that is of the future, or older than a decision may be when it is written."""
+    try:
+        at = datetime.fromisoformat(act.at)
+        right = -LATE <= at - now <= EARLY
+    except (ValueError, TypeError):
+        raise Refused("When was it decided? `at` is an instant with its time zone.", code="value") from None
+    if not right:
+        raise Refused("The time of the decision is ahead of this clock, or more than 7 days ago: decide again.", code="value")
 
 
 async def write(hers: FhirClient, ours: FhirClient, act: Act) -> Acted:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from shared.service.settings import Settings
 
@@ -30,3 +31,9 @@ class RecommendSettings(Settings):
     """A folder of a hospital's own policy files."""
     region: str | None = None
     """FDA, EMA or NMPA, where approval is to be a criterion."""
+
+    @model_validator(mode="after")
+    def _known_by_a_secret(self) -> Self:
+        if self.public and self.service_secret is None:
+            raise ValueError(f"{self.lacks('service_secret')}: only ingest is to be answered, by the same secret")
+        return self

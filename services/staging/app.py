@@ -1,11 +1,11 @@
-"""Staging over HTTP: a Record in, a Staging out; or FHIR in, FHIR out. Reaches no network, keeps nothing, holds no secret."""
+"""Staging over HTTP: a Record in, a Staging out; or FHIR in, FHIR out. Reaches no network, keeps nothing, holds no secret of others."""
 
 from __future__ import annotations
 
 import asyncio
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from services.staging.knowledge import Rules, rules
 from services.staging.operation import gives_json, input_bundle, takes_json
@@ -14,10 +14,10 @@ from services.staging.stage import stage
 from shared.fhir.derived import collection
 from shared.fhir.reader import read_bundle
 from shared.oncology.record import Record, encode
+from shared.service.access import JSON, NDJSON, Access, asking, taking
 from shared.service.app import create_app, each_line
 from shared.service.rim import FHIR_JSON
 
-NDJSON = "application/x-ndjson"
 _RECORD = msgspec.json.Decoder(Record)
 
 
@@ -25,11 +25,11 @@ def create(settings: StagingSettings) -> FastAPI:
     """The service with its rules read; raises KnowledgeError where a rule file is refused, Refused for a definition that is none."""
     known = rules()
     known.oligometastasis(settings.oligometastasis)
-    return create_app("Figaro staging", routers=[_routes(known, settings.oligometastasis)])
+    return create_app("Figaro staging", routers=[_routes(known, settings.oligometastasis)], access=Access.of(settings))
 
 
 def _routes(known: Rules, few: str) -> APIRouter:
-    router = APIRouter(tags=["staging"])
+    router = APIRouter(tags=["staging"], dependencies=[Depends(asking)])
 
     def answer(body: bytes) -> bytes:
         return encode(stage(_RECORD.decode(body), known, few))
@@ -38,7 +38,7 @@ def _routes(known: Rules, few: str) -> APIRouter:
         record = read_bundle(input_bundle(body))
         return msgspec.json.encode(collection(record, stage(record, known, few)))
 
-    @router.post("/stage")
+    @router.post("/stage", dependencies=[Depends(taking(JSON, NDJSON))])
     async def stage_record(request: Request) -> Response:
         """A Record in, its Staging out; with `application/x-ndjson` one line each, in the same order."""
         body = await request.body()

@@ -6,8 +6,8 @@ import msgspec
 
 from shared.fhir.outcome import Refused, Unreadable
 
-# What clients send JSON under: by its name, or without looking (curl and aiohttp name a body that nobody named).
-_UNNAMED = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+# What clients send JSON under that do not look. Never what a web page may send without asking first: a form, or nothing at all.
+_UNNAMED = ("application/octet-stream",)
 _ONE = "give one parameter that holds the Bundle of one patient as its resource"
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 import structlog
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 
 from shared.fhir.outcome import FigaroError, NotFound, OutcomeIssue, Refused, Unavailable, Unreadable, to_bytes
+from shared.service.access import Access, HereOnly, access_of, operating, operator
 from shared.service.rim import FHIR_JSON, Meters, Rim
 
 log = structlog.get_logger("figaro.service")
@@ -29,13 +31,20 @@ def create_app(
     ready: Ready | None = None,
     version: str = "0.1.0",
     body_limit: int = 50_000_000,
+    access: Access = Access(),  # noqa: B008 -- a frozen value
 ) -> FastAPI:
     """One service. `ready` raises Unavailable, saying what is missing, while the service cannot work; what it returns is shown.
 
-    `body_limit` is in bytes. `app.state.registry` takes further metrics.
+    `body_limit` is in bytes. `access` says who may ask; unless it is given, nobody but this machine.
+    `app.state.registry` takes further metrics.
     """
-    app = FastAPI(title=title, version=version, lifespan=lifespan, redoc_url=None)
+    # Without an openapi_url there is no /docs either: its scripts come from elsewhere, and belong on no address of a hospital.
+    openapi = None if access.public else "/openapi.json"
+    app = FastAPI(title=title, version=version, lifespan=lifespan, redoc_url=None, openapi_url=openapi)
+    app.state.access = access
     app.state.registry = CollectorRegistry()
+    if not access.public:
+        app.add_middleware(HereOnly)
     app.add_middleware(Rim, meters=Meters(app.state.registry), body_limit=body_limit)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
@@ -64,12 +73,16 @@ def _health(app: FastAPI, ready: Ready | None) -> APIRouter:
         return {"status": "live"}
 
     @router.get("/health/ready")
-    async def is_ready() -> dict[str, object]:
-        """The service can do its work."""
+    async def is_ready(request: Request) -> dict[str, object]:
+        """The service can do its work; what it says of itself is for those who run it."""
         details = await ready() if ready is not None else None
-        return {"status": "ready", **(details or {})}
+        return {"status": "ready", **((operator(request) and details) or {})}
 
-    @router.get("/metrics", include_in_schema=False)
+    @router.get("/openapi.json", include_in_schema=False, dependencies=[Depends(operating)])
+    async def openapi() -> Response:
+        return JSONResponse(app.openapi())
+
+    @router.get("/metrics", include_in_schema=False, dependencies=[Depends(operating)])
     async def metrics() -> Response:
         return Response(generate_latest(app.state.registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -80,15 +93,14 @@ async def _ours(_request: Request, error: Exception) -> Response:
     return answer(error if isinstance(error, FigaroError) else FigaroError("Something went wrong here."))
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None
+    listed = "" if access_of(request).public else "; /docs lists what there is"
     if status == HTTPStatus.NOT_FOUND:
-        response = answer(NotFound("There is nothing at this address; /docs lists what there is."))
+        response = answer(NotFound(f"There is nothing at this address{listed}."))
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-        response = answer(
-            Refused("This address does not take that method; /docs lists what it takes.", status=status, code="not-supported")
-        )
+        response = answer(Refused(f"This address does not take that method{listed}.", status=status, code="not-supported"))
     else:
         response = answer(Refused(str(getattr(error, "detail", "")) or HTTPStatus(status).phrase, status=status, code="processing"))
     response.headers.update(headers or {})

@@ -28,6 +28,7 @@ def embedded_fhir_server(
     clients: Sequence[Mapping[str, object]] = (),
     token_life: int = 300,
     notify: Literal["put-resource", "post-endpoint"] = "put-resource",
+    launches: Mapping[str, object] | None = None,
     patience: float = 60,
     folder: Path | None = None,
     port: int = 0,
@@ -38,7 +39,8 @@ def embedded_fhir_server(
 
     With `token` it asks for that bearer token; with `clients` for one of its own token endpoint, where those are registered (`client_id`,
     `scopes`, and `jwks`, `jwks_url` or `client_secret`), which lives for `token_life` seconds. `notify` is how a rest-hook Subscription
-    delivers: PUT below the endpoint, as HAPI does, or POST to it. `patience` is in seconds.
+    delivers: PUT below the endpoint, as HAPI does, or POST to it. `launches` is the smart-configuration it shows, of an authorization
+    server elsewhere, whose tokens it does not ask for. `patience` is in seconds.
 
     Raises Refused when the extra is not installed, Unavailable when the server does not start.
     """
@@ -51,7 +53,8 @@ def embedded_fhir_server(
         # The child gets the socket and not a port number, so that nobody else can take the port in between.
         with socket.create_server(("127.0.0.1", port)) as listener:
             base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/fhir"
-            process = _start(place, listener, _settings(base_url, str(place), _auth(token, clients, token_life), notify))
+            settings = _settings(base_url, str(place), _auth(token, clients, token_life), notify)
+            process = _start(place, listener, settings, launches)
         try:
             _await(process, base_url, patience, place / "log")
             yield base_url
@@ -76,9 +79,13 @@ def _settings(base_url: str, folder: str, auth: dict[str, object], notify: str) 
     }
 
 
-def _start(folder: Path, listener: socket.socket, settings: dict[str, object]) -> subprocess.Popen[bytes]:
+def _start(
+    folder: Path, listener: socket.socket, settings: dict[str, object], launches: Mapping[str, object] | None
+) -> subprocess.Popen[bytes]:
     settings_file = folder / "settings.json"
     settings_file.write_text(json.dumps(settings))
+    if launches:
+        (folder / "smart-configuration.json").write_text(json.dumps(launches))
     # -P keeps this folder off the child's path, where log.py and settings.py would shadow other people's modules.
     command = [sys.executable, "-P", str(_CHILD), str(listener.fileno()), str(settings_file)]
     with (folder / "log").open("wb") as log:

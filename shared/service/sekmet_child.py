@@ -1,7 +1,8 @@
 """The child process of `shared.service.embedded`: serves sekmet-fhir on a listening socket it was handed, until its standard input ends.
 
 Standard input ends when the parent closes it, and also when the parent is killed: the child never outlives it.
-Arguments: the number of the socket's file descriptor, and a JSON file of sekmet settings.
+Arguments: the number of the socket's file descriptor, and a JSON file of sekmet settings. Where a smart-configuration.json stands beside
+that file, it is shown in the place of sekmet's own, which knows no launches.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import threading
 from pathlib import Path
 
 import uvicorn
+from fastapi.responses import FileResponse
+from fastapi.routing import APIRoute
 from sekmet.config import Settings, set_settings
 from sekmet.fhir.search_params import PARAMS, SearchParam
 from sekmet.main import create_app
@@ -39,7 +42,12 @@ def main(descriptor: str, settings_file: str) -> None:
     set_settings(settings)
     for resource_type, parameter in MORE:
         PARAMS.setdefault(resource_type, {})[parameter.name] = parameter
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", access_log=False, timeout_graceful_shutdown=2))
+    app = create_app(settings)
+    launches = Path(settings_file).with_name("smart-configuration.json")
+    if launches.exists():
+        shown = APIRoute("/fhir/.well-known/smart-configuration", lambda: FileResponse(launches))
+        app.router.routes.insert(0, shown)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2))
 
     def leave_with_parent() -> None:
         sys.stdin.buffer.read()

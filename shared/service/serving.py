@@ -16,6 +16,8 @@ from shared.service import log
 
 # What is under way when a stop is asked for gets this long, in seconds.
 GRACE = 10
+# An idle connection is ended by the client (aiohttp after 15 s, proxies after up to 60 s): ended here, the next request could be lost.
+IDLE = 75
 
 
 def run(app: Any, *, host: str = "127.0.0.1", port: int = 8000, log_level: str = "INFO", trusted_proxies: Iterable[str] = ()) -> None:
@@ -91,6 +93,7 @@ def _config(app: Any, trusted_proxies: Iterable[str] = ()) -> uvicorn.Config:
         log_config=None,
         access_log=False,  # our own writes the path's template; uvicorn's would write queries with codes and tokens (LG-03)
         server_header=False,
+        timeout_keep_alive=IDLE,
         timeout_graceful_shutdown=GRACE,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,

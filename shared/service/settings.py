@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from yarl import URL
 
+from shared.fhir.guard import is_loopback
 from shared.fhir.outcome import Refused
 
 PREFIX = "FIGARO_"
@@ -22,6 +24,12 @@ class Settings(BaseSettings):
     port: int = 8000
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks (CIDR) of the proxies in front, as a JSON list: what they say of a client's address is believed."""
+    public_url: str | None = None
+    """The address at which FHIR servers, engines and browsers reach ingest; Subscriptions point there."""
+    api_secret: SecretStr | None = Field(default=None, min_length=16)
+    """The bearer token of people and programs: it opens, lists and shows cases. Asked for wherever it is set; needed where `public`."""
+    service_secret: SecretStr | None = Field(default=None, min_length=16)
+    """What our services tell one another to be known; the same for each of them. Nothing is written to a FHIR server without it."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @model_validator(mode="after")
@@ -31,6 +39,15 @@ class Settings(BaseSettings):
             if not self.demo and isinstance(value, SecretStr) and value == field.default:
                 raise ValueError(f"{PREFIX}{name.upper()} still has the secret of the demo: set your own")
         return self
+
+    @property
+    def public(self) -> bool:
+        """Whether others than this machine's own may reach us, by ourselves or through a proxy."""
+        return bool(self.trusted_proxies or not _here(self.host) or (self.public_url and not _here_at(self.public_url)))
+
+    def lacks(self, name: str) -> str:
+        """What to say where a secret is needed and not set: its variable, and what lets others in."""
+        return f"{PREFIX}{name.upper()} is not set, and FIGARO_HOST, FIGARO_PUBLIC_URL or FIGARO_TRUSTED_PROXIES lets others in"
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -48,3 +65,14 @@ def load(kind: type[SettingsT], **given: Any) -> SettingsT:
 def _sentence(place: tuple[int | str, ...], message: str) -> str:
     said = message.removeprefix("Value error, ")
     return f"{PREFIX}{'__'.join(map(str, place)).upper()}: {said}" if place else said
+
+
+def _here(host: str) -> bool:
+    return bool(host) and is_loopback(URL.build(scheme="http", host=host))
+
+
+def _here_at(address: str) -> bool:
+    try:
+        return is_loopback(URL(address))
+    except ValueError:
+        return False

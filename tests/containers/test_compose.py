@@ -13,6 +13,7 @@ from services.ingest.settings import IngestSettings
 from services.recommend.settings import RecommendSettings
 from services.staging.settings import StagingSettings
 from shared.service.settings import PREFIX, Settings
+from tests.peers.pango import PACKAGES
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -94,11 +95,11 @@ def test_only_ingest_knows_the_database(name: str) -> None:
 
 
 def test_staging_reaches_ingest_and_nobody_else() -> None:
-    """Invariant 7: one network, without a way out, shared with ingest alone; no variable but the address to listen on."""
+    """Invariant 7: one network, without a way out, shared with ingest alone; told where to listen and how ingest is known."""
     (only,) = networks("staging")
     assert COMPOSE["networks"][only] == {"internal": True}
     assert {name for name in CONTAINERS if only in networks(name)} == {"staging", "ingest"}
-    assert set(environment(CONTAINERS["staging"])) == {"FIGARO_HOST"}
+    assert set(environment(CONTAINERS["staging"])) == {"FIGARO_HOST", "FIGARO_SERVICE_SECRET"}
     assert "ports" not in CONTAINERS["staging"]
 
 
@@ -108,6 +109,11 @@ def test_the_database_is_reached_by_ingest_alone() -> None:
 
 def test_recommend_reaches_the_fhir_server_and_is_reached_by_ingest() -> None:
     assert {name for name in CONTAINERS if networks(name) & networks("recommend")} == {"recommend", "ingest", "hapi"}
+
+
+def test_the_three_services_know_one_another_by_one_secret() -> None:
+    """It comes from .env, and each has the same."""
+    assert len({environment(CONTAINERS[name])["FIGARO_SERVICE_SECRET"] for name in OURS}) == 1
 
 
 def test_only_what_has_a_port_is_on_the_network_that_leads_outside() -> None:
@@ -139,6 +145,14 @@ def test_the_image_holds_no_build_tool_no_secret_and_no_root() -> None:
     assert not re.search(r"^(?:ARG|ENV) .*(?:PASSWORD|SECRET|TOKEN)", DOCKERFILE, re.MULTILINE)
     assert 'ENTRYPOINT ["figaro", "serve"]' in LAST_STAGE
     assert "/health/live" in LAST_STAGE
+
+
+def test_the_image_has_what_draws_the_letters_of_a_pdf() -> None:
+    """Pango and a font; and no list of packages is left behind."""
+    (installs,) = re.findall(r"^RUN apt-get update .+?(?=^\S)", re.sub(r"\\\n", " ", LAST_STAGE), re.MULTILINE | re.DOTALL)
+    assert set(PACKAGES) <= set(installs.split())
+    assert "--no-install-recommends" in installs
+    assert installs.rstrip().endswith("rm -rf /var/lib/apt/lists/*")
 
 
 def test_the_build_sees_only_what_it_copies() -> None:

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from services.ingest.pull import queries
-from shared.fhir.audit import Auditor, Deed
+from shared.fhir.audit import Auditor, Deed, Person
 from shared.fhir.client import FhirClient
 from shared.fhir.r4 import complaints
 from shared.service import log
@@ -61,6 +61,34 @@ async def test_lg05_a_written_careplan_is_told_in_its_version(fhir_base: str) ->
     event = json.loads(bytes(entry.resource or b""))
     assert (event["action"], event["subtype"][0]["code"]) == ("C", "create")
     assert there.reference in json.dumps(event["entity"])
+
+
+LOOKS = {
+    "sign-in": ("110114", "E"),
+    "view": ("110110", "R"),
+    "source": ("110110", "R"),
+    "print": ("110106", "R"),
+    "decide": ("110110", "U"),
+    "search": ("rest", "E"),
+}
+
+
+@pytest.mark.parametrize("interaction", LOOKS)
+async def test_lg05_a_look_of_a_user_names_her_as_the_one_who_asked(fhir_base: str, interaction: Any) -> None:
+    async with FhirClient(fhir_base) as server:
+        made = await server.create({"resourceType": "Patient", "meta": {"tag": [{"code": "synthetic"}]}})
+        her = await server.create({"resourceType": "Practitioner", "meta": {"tag": [{"code": "synthetic"}]}})
+        person = Person("https://issuer.example", "dr-7", her.reference)
+        deed = Deed(interaction, made.reference, user=person, case="case-7")
+        assert await Auditor("ingest", "0.1.0", KEY).send(server, deed)
+        [entry] = await server.search("AuditEvent", {"entity": made.reference})
+    event = json.loads(bytes(entry.resource or b""))
+    assert complaints(json.dumps(event).encode()) == []
+    assert (event["type"]["code"], event["action"]) == LOOKS[interaction]
+    [asked] = [one for one in event["agent"] if one["requestor"]]
+    assert asked["who"]["reference"] == her.reference
+    assert asked["who"]["identifier"] == {"system": "https://issuer.example", "value": "dr-7"}
+    assert "case-7" in [one.get("what", {}).get("identifier", {}).get("value") for one in event["entity"]]
 
 
 @pytest.mark.parametrize("switches", [Switches(), Switches(creates=("AuditEvent",), token="t")])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -12,23 +14,26 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp.web import Request, StreamResponse
+from pydantic import SecretStr
 
 from services.recommend.acts import accepted
 from services.recommend.app import create
-from services.recommend.clinician import write
+from services.recommend.clinician import timely, write
 from services.recommend.publish import Publication
 from services.recommend.settings import RecommendSettings
 from shared.fhir.client import FhirClient
 from shared.fhir.outcome import Conflict, Refused, Unauthorised, Unavailable
 from shared.fhir.r4 import complaints
 from shared.oncology.act import Act, Acted, Author
+from shared.service.access import SERVICE
 from shared.service.serving import served
 from tests.contracts.test_publish import Chart
 from tests.contracts.test_validation import errors
 from tests.peers.faults import Proxy, answered, faulty, lost_reply, passed, reset
 
 Json = dict[str, Any]
-AT = "2026-11-22T12:30:00Z"
+SECRET = SecretStr("a service secret of this test")
+AT = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 OWN = ("https://figaro.example/",)  # our own extension and code systems, which this server does not hold
 HOSTILE = '<script>alert(1)</script> & "because" ]]>\x00'
 
@@ -318,7 +323,7 @@ async def test_an_accepted_and_a_declined_plan_and_their_provenances_are_valid_r
 
 @pytest.fixture
 async def recommend(sekmet: str) -> AsyncIterator[str]:
-    async with served(create(RecommendSettings(fhir_base=sekmet))) as address:
+    async with served(create(RecommendSettings(fhir_base=sekmet, service_secret=SECRET))) as address:
         yield f"{address}/decisions"
 
 
@@ -328,6 +333,24 @@ async def test_without_the_users_own_token_nothing_is_done(recommend: str, board
     assert status == 401
     assert "own token" in said
     assert (await board.now())["status"] == "draft"
+
+
+@pytest.mark.parametrize("at", ["2026-11-22", "2026-11-22T12:30:00", "soon", "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
+async def test_a_decision_is_of_now_or_of_the_last_days(recommend: str, board: Board, at: str) -> None:
+    """Not of the future, and not of a time at which nobody can say any more who was there."""
+    status, said = await posted(recommend, msgspec.json.encode(msgspec.structs.replace(board.act(), at=at)), "Bearer t")
+    assert status == 422
+    assert "decide again" in said or "time zone" in said
+    assert (await board.now())["status"] == "draft"
+
+
+@pytest.mark.parametrize(("off", "right"), [(-7, True), (-7.01, False), (4 / 1440, True), (6 / 1440, False)])
+def test_a_decision_is_written_within_seven_days_and_five_minutes_of_a_clock(off: float, right: bool) -> None:
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    at = (now + timedelta(days=off)).isoformat()
+    act = Act(id="x" * 8, act="comment", patient="Patient/1", careplan="CarePlan/1", version="1", decision="d", author=Author("x"), at=at)
+    with nullcontext() if right else pytest.raises(Refused, match="decide again"):
+        timely(act, now)
 
 
 async def test_se10_a_server_that_is_not_on_the_list_never_gets_the_token(recommend: str, board: Board) -> None:
@@ -354,6 +377,7 @@ async def test_over_http_an_act_is_written_once_and_told_as_an_access(recommend:
 
 
 async def posted(url: str, body: bytes, header: str | None) -> tuple[int, str]:
-    headers = {"Content-Type": "application/json"} | ({"Authorization": header} if header is not None else {})
+    headers = {"Content-Type": "application/json", SERVICE: SECRET.get_secret_value()}
+    headers |= {"Authorization": header} if header is not None else {}
     async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as answer:
         return answer.status, await answer.text()

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from services.recommend.app import create as create_recommend
 from services.recommend.settings import RecommendSettings
@@ -19,9 +20,11 @@ from services.staging.stage import stage
 from shared.fhir.r4 import complaints
 from shared.fhir.reader import read_bundle
 from shared.oncology.record import encode
+from shared.service.access import SERVICE
 from shared.service.serving import served
 from tests import synthetic
 
+SECRET = SecretStr("a service secret of this test")
 NDJSON = {"Content-Type": "application/x-ndjson"}
 FHIR = "application/fhir+json"
 
@@ -40,12 +43,13 @@ async def staging() -> AsyncIterator[str]:
 
 @pytest.fixture
 async def recommend() -> AsyncIterator[str]:
-    async with served(create_recommend(RecommendSettings(fhir_base="http://127.0.0.1:9/fhir"))) as address:
+    async with served(create_recommend(RecommendSettings(fhir_base="http://127.0.0.1:9/fhir", service_secret=SECRET))) as address:
         yield address
 
 
 async def post(http: aiohttp.ClientSession, url: str, body: bytes, **more: Any) -> tuple[int, str, bytes]:
-    async with http.post(url, data=body, **more) as answer:
+    headers = {"Content-Type": "application/json", SERVICE: SECRET.get_secret_value(), **more.pop("headers", {})}
+    async with http.post(url, data=body, headers=headers, **more) as answer:
         return answer.status, answer.content_type, await answer.read()
 
 

@@ -175,6 +175,7 @@ async def test_processes_on_postgresql_share_the_work_and_survive_the_kill_of_on
             "staging_url": f"http://127.0.0.1:{ports['staging']}",
             "recommend_url": f"http://127.0.0.1:{ports['recommend']}",
             "database_url": new_database(postgres),
+            "service_secret": "by which these processes know one another",
             "poll_seconds": 0.05,
         }
         processes = [Process(name.removesuffix("-2"), port, tmp_path / name, executor=name, **settings) for name, port in ports.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,12 +13,13 @@ import time
 import urllib.request
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from shared.fhir.outcome import Refused, Unavailable
 from shared.service.app import create_app
 from shared.service.embedded import embedded_fhir_server
-from shared.service.serving import run
+from shared.service.serving import run, served
 
 PARENT = """
 import sys, time
@@ -105,6 +107,23 @@ def test_a_service_stops_when_told(number: signal.Signals) -> None:
     assert "Traceback" not in errors
     assert (printed.strip(), service.returncode) == ("ended well", 0)
     assert all(json.loads(line)["event"] for line in errors.splitlines())
+
+
+@pytest.mark.slow
+async def test_a_connection_that_has_idled_for_some_seconds_loses_no_request() -> None:
+    """uvicorn ends idle connections after 5 s unless told otherwise, and a POST on its way then is lost: a client cannot send it again."""
+
+    async def asked_again(url: str, idle: float) -> int:
+        async with aiohttp.ClientSession() as session:
+            for pause in (idle, 0):
+                async with session.post(f"{url}/health/live") as answer:
+                    await answer.read()
+                await asyncio.sleep(pause)
+            return answer.status
+
+    async with served(create_app("a service")) as url:
+        found = await asyncio.gather(*(asked_again(url, 4.9 + number / 1000) for number in range(200)), return_exceptions=True)
+    assert set(found) == {405}
 
 
 def test_an_address_in_use_is_refused() -> None:
