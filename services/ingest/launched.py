@@ -90,9 +90,10 @@ class Tokens(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Held:
-    """The tokens of a session now; `turn` names them when they are replaced."""
+    """The tokens of a session now; `turn` names them when they are replaced, `claimed`: somebody is about to."""
 
     tokens: Tokens
     turn: int
     scopes: tuple[str, ...]
     base: str
+    claimed: bool

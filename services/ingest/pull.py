@@ -27,10 +27,14 @@ _NEEDED = frozenset(name for name, _ in NEEDED)
 
 
 class Pulled(NamedTuple):
-    """A record, and the resources it was read from as the server sent them: a JSON array, sorted by reference."""
+    """A record, and the resources it was read from as the server sent them: a JSON array, sorted by reference.
+
+    `missed` are the types of which the user's grant, or the server's refusal, kept something from it.
+    """
 
     record: Record
     raw: bytes
+    missed: frozenset[str] = frozenset()
 
 
 class _Reference(msgspec.Struct):
@@ -67,7 +71,7 @@ async def pull(server: FhirClient, patient: str, *, as_of: str | None = None, sc
     FC-05, FC-11) and what the client raises.
     """
     person = await _person(server, patient, lenient=scopes is not None)
-    found, unread = await _found(server, patient.removeprefix("Patient/"), Granted(scopes) if scopes is not None else None)
+    found, unread, missed = await _found(server, patient.removeprefix("Patient/"), Granted(scopes) if scopes is not None else None)
     resources = {patient: person}
     nameless = []
     for entry in found:
@@ -84,7 +88,8 @@ async def pull(server: FhirClient, patient: str, *, as_of: str | None = None, sc
     issues = sorted(
         (*record.issues, *invalid, *unread, *map(_set_aside, nameless)), key=lambda issue: (issue.code, issue.sources, issue.text)
     )
-    return Pulled(msgspec.structs.replace(record, issues=tuple(issues)), b"[" + b",".join(ordered) + b"]")
+    whole = msgspec.structs.replace(record, issues=tuple(issues), unread=tuple(sorted(missed)))
+    return Pulled(whole, b"[" + b",".join(ordered) + b"]", missed)
 
 
 def queries(patient: str) -> tuple[str, ...]:
@@ -113,7 +118,7 @@ async def _person(server: FhirClient, patient: str, *, lenient: bool) -> bytes:
     return raw
 
 
-async def _found(server: FhirClient, patient_id: str, granted: Granted | None) -> tuple[list[Entry], list[Issue]]:
+async def _found(server: FhirClient, patient_id: str, granted: Granted | None) -> tuple[list[Entry], list[Issue], frozenset[str]]:
     searches = list(searches_for(patient_id))
     reach = ["all" if granted is None else granted.reach(one.type, "s", one.params) for one in searches]
     try:
@@ -131,7 +136,7 @@ async def _found(server: FhirClient, patient_id: str, granted: Granted | None) -
         found += answer or ()
         if answer is None or far == "some":
             unread.setdefault(search.type, "none" if answer is None and not search.optional else "some")
-    return found, [_unread(name, how) for name, how in unread.items()]
+    return found, [_unread(name, how) for name, how in unread.items()], frozenset(unread)
 
 
 async def _search(server: FhirClient, search: Search, granted: Granted | None) -> tuple[Entry, ...] | None:

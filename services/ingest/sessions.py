@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NewType
 
 from fastapi import Depends, Request
 from yarl import URL
 
 from services.ingest.launched import Session, User
 from services.ingest.pages.errors import PageError
-from services.ingest.running import ingest_of
+from services.ingest.running import Ingest, ingest_of
+from services.ingest.seal import fingerprint
+from services.ingest.tables import LaunchSession
 
+UnderWay = NewType("UnderWay", str)
 __all__ = ["Guarded", "Session", "User", "Visited", "guarded", "session_of"]
-Cookie = Literal["figaro", "figaro-signin"]
+Cookie = Literal["figaro", "figaro-signin"] | UnderWay
 CSRF_FIELD: Final = "csrf"
 CSRF_HEADER: Final = "X-Figaro-Csrf"
 
@@ -34,6 +37,7 @@ async def session_of(request: Request, launch: str) -> Session:
         "Either you signed out, or the page was open for too long, or it belongs to another browser.",
         "Open Figaro from the patient's chart again.",
         status=403,
+        frames=await asyncio.to_thread(_frames, ingest_of(request), launch),
     )
 
 
@@ -48,6 +52,7 @@ async def guarded(request: Request, session: Visited) -> Session:
             "Nothing was changed: the request carries no proof that it was made on a page of Figaro.",
             "Go back to the page, load it again, and repeat what you did.",
             status=403,
+            frames=session.frame_origins,
         )
     return session
 
@@ -60,21 +65,39 @@ def cookie_name(cookie: Cookie, public_url: str) -> str:
     return f"__Host-{cookie}" if URL(public_url).scheme == "https" else cookie
 
 
-def set_cookie(cookie: Cookie, value: str, *, public_url: str, embedded: bool) -> str:
-    """The Set-Cookie header; an empty value removes it. Written by hand: Starlette cannot partition before Python 3.14 (SE-02)."""
+def under_way(state: str) -> UnderWay:
+    """The cookie of one sign-in: a name of its own, so that two that begin at once do not end one another."""
+    return UnderWay(f"figaro-signin-{fingerprint(state)[:12]}")
+
+
+def set_cookie(cookie: Cookie, value: str, *, public_url: str, embedded: bool, seconds: int | None = None) -> str:
+    """The Set-Cookie header, for as long as the browser runs or for some seconds; an empty value removes it.
+
+    Written by hand: Starlette cannot partition before Python 3.14 (SE-02).
+    """
     secure = URL(public_url).scheme == "https"
     place = "SameSite=None; Secure; Partitioned" if secure and embedded else f"SameSite=Lax{'; Secure' if secure else ''}"
-    return f"{cookie_name(cookie, public_url)}={value}; Path=/; HttpOnly; {place}{'' if value else '; Max-Age=0'}"
+    lasts = "; Max-Age=0" if not value else f"; Max-Age={seconds}" if seconds else ""
+    return f"{cookie_name(cookie, public_url)}={value}; Path=/; HttpOnly; {place}{lasts}"
 
 
 def cookies(request: Request, cookie: Cookie) -> Iterator[str]:
     """Every cookie of that name: a browser may send one for this frame and one for the whole tab."""
     wanted = cookie_name(cookie, request.app.state.settings.public_url or "")
     for header in request.headers.getlist("cookie"):
-        for part in header.split(";")[:50]:
+        for part in header.split(";")[:200]:
             name, _, value = part.strip().partition("=")
             if name == wanted and value:
                 yield value
+
+
+def _frames(ingest: Ingest, launch: str) -> tuple[str, ...]:
+    """Where the page of a launch may be framed, for as long as anything is known of that launch."""
+    with ingest.ledger.transaction() as session:
+        row = session.get(LaunchSession, launch)
+        base = row.base if row else None
+    app = ingest.grants.apps.of(base) if base else None
+    return app.launch.framed_by if app else ()
 
 
 def _from_our_page(request: Request) -> bool:

@@ -12,8 +12,10 @@ from services.ingest.instants import now
 from services.ingest.ledger import Ledger
 from services.ingest.neighbours import Neighbours
 from services.ingest.pull import pull, queries
+from services.ingest.searches import OPTIONAL
+from services.ingest.shown import reader_key
 from services.ingest.tables import Answer, InHand, compressed, expanded
-from shared.fhir.audit import Auditor, Deed
+from shared.fhir.audit import Auditor, Deed, Person
 from shared.fhir.client import FhirClient
 from shared.fhir.outcome import FigaroError, Unauthorised
 from shared.oncology.recommendation import Recommendation
@@ -38,14 +40,26 @@ class Steps:
         case = await asyncio.to_thread(self._ledger.case, case_id)
         server, scopes = await self._grants.reader(case.launch) if case.launch else (self._server(case.base), None)
         try:
-            record, raw = await pull(server, case.patient, as_of=case.as_of, scopes=scopes)
+            pulled = await pull(server, case.patient, as_of=case.as_of, scopes=scopes)
         except Unauthorised as error:
             if case.launch and error.status == 401:  # in spite of a new token (SM-63)
                 over()
             raise
+        user = await asyncio.to_thread(self._ledger.user, case.launch) if case.launch else None
         # Told by our own right: a user's seldom reaches as far.
-        await self._auditor.tell(self._server(case.base), Deed("search", case.patient, queries=queries(case.patient)))
-        in_hand = InHand(case=case_id, digest=record.digest(), raw=compressed(raw), record=compressed(encode(record)))
+        deed = Deed("search", case.patient, queries=queries(case.patient))
+        if case.launch:
+            who = Person(user.issuer, user.subject, user.fhir_user) if user else Person(case.base, "", None)
+            deed = deed._replace(user=who, case=case_id)
+        await self._auditor.tell(self._server(case.base), deed)
+        in_hand = InHand(
+            case=case_id,
+            digest=pulled.record.digest(),
+            raw=compressed(pulled.raw),
+            record=compressed(encode(pulled.record)),
+            reader=reader_key(case.launch, user, scopes or ()) if case.launch else None,
+            whole=await self._whole(case.base, pulled.missed),
+        )
         await asyncio.to_thread(self._ledger.pulled, in_hand)
 
     async def stage(self, case_id: str) -> None:
@@ -68,7 +82,8 @@ class Steps:
             return
         in_hand = await self._in_hand(case_id)
         staging, recommendation = expanded(in_hand.staging or b""), expanded(in_hand.recommendation or b"")
-        published = await self._neighbours.publish(expanded(in_hand.record), staging, recommendation, case.base)
+        # A CarePlan is written by our own right, so it rests on nothing less than that would have read.
+        published = await self._neighbours.publish(expanded(in_hand.record), staging, recommendation, case.base, write=in_hand.whole)
         answer = Answer(
             case=case_id,
             base=case.base,
@@ -85,8 +100,19 @@ class Steps:
             record=in_hand.record,
             staging=compressed(staging),
             recommendation=compressed(recommendation),
+            reader=in_hand.reader,
+            whole=in_hand.whole,
         )
         await asyncio.to_thread(self._ledger.answered, answer)
+
+    async def _whole(self, base: str, missed: frozenset[str]) -> bool:
+        """Whether our own right would have read nothing more: what is optional is missed only where the server has it."""
+        if not missed:
+            return True
+        if missed - OPTIONAL:
+            return False
+        known = await self._server(base).known()
+        return not any(known.allows(kind, "search-type") for kind in missed)
 
     async def _in_hand(self, case_id: str) -> InHand:
         in_hand = await asyncio.to_thread(self._ledger.in_hand, case_id)

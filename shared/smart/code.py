@@ -5,6 +5,7 @@ Sources: RFC 6749, 4.1.3, 5 and 6; RFC 7009; SMART App Launch 2.2.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from typing import Any, Final
@@ -87,9 +88,14 @@ class TokenEndpoint:
         """What a code is worth. Raises Unauthorised where it is worth nothing, Unavailable where nobody can say: never to be repeated."""
         form = prepare_token_request("authorization_code", redirect_uri=redirect_uri, code=code, code_verifier=verifier)
         answer = await self._post(said, url, form)
-        if answer.scope is None:
-            raise Unauthorised(f"The token endpoint of {self._issuer.id} does not say which scopes it grants.")
-        return _grant(answer, tuple(answer.scope.split()), self._issuer.id)
+        try:
+            if answer.scope is None:
+                raise Unauthorised(f"The token endpoint of {self._issuer.id} does not say which scopes it grants.")
+            return _grant(answer, tuple(answer.scope.split()), self._issuer.id)
+        except Unauthorised:  # what is not used is given back
+            tokens = (("refresh_token", answer.refresh_token), ("access_token", answer.access_token))
+            await self.revoke(said, tuple((hint, token) for hint, token in tokens if token))
+            raise
 
     async def refresh(self, said: SmartConfiguration, refresh_token: str, scopes: tuple[str, ...]) -> Grant:
         """New tokens for an old one. Raises SessionOver, and Unavailable where the old one may still be good."""
@@ -167,7 +173,7 @@ def _grant(answer: _Answer, scopes: tuple[str, ...], issuer: str) -> Grant:
     if life <= 0:
         raise Unauthorised(f"The token endpoint of {issuer} gave a token that had expired when it came.", status=502)
     for name in (answer.patient, answer.encounter):
-        if name is not None and not _ID.fullmatch(name):
+        if name is not None and (not _ID.fullmatch(name) or name in (".", "..")):  # ids by the letter, and a way out of the path
             raise Unauthorised(f"The token endpoint of {issuer} names a patient or encounter that is no FHIR id.", status=502)
     return Grant(
         access_token=answer.access_token,
@@ -186,6 +192,7 @@ def _grant(answer: _Answer, scopes: tuple[str, ...], issuer: str) -> Grant:
 
 def _seconds(expires_in: float | str | None) -> float:
     try:
-        return DEFAULT_LIFE if expires_in is None else float(expires_in)
+        seconds = DEFAULT_LIFE if expires_in is None else float(expires_in)
     except ValueError:
         return DEFAULT_LIFE
+    return seconds if math.isfinite(seconds) else DEFAULT_LIFE

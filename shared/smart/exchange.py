@@ -17,8 +17,9 @@ from shared.fhir.outcome import NotFhir, Refused
 from shared.fhir.refusal import Reply, refusal, unreached
 
 SIZE: Final = 1_000_000  # bytes; a token or a smart-configuration has a few thousand
-_CONNECT, _TOTAL = 5.0, 20.0  # seconds
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=_TOTAL, sock_connect=_CONNECT)
+TOTAL: Final = 20.0  # seconds that one exchange may take in all
+_CONNECT: Final = 5.0  # seconds
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=TOTAL, sock_connect=_CONNECT)
 
 Clock = Callable[[], float]
 
@@ -56,7 +57,7 @@ async def exchange(
             came, skew, kept = await _body(answer, place), _skew(received.get("date"), clock()), _max_age(received.get("cache-control", ""))
             said = Said(answer.status, answer.content_type.lower(), came, skew, kept)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise unreached(error, place, connect=_CONNECT, read=_TOTAL, writing=False) from error
+        raise unreached(error, place, connect=_CONNECT, read=TOTAL, writing=False) from error
     if said.status >= 300 and said.status not in (400, 401, 403, 404):
         raise refusal(Reply(said.status, received, said.body), place, writing=False)
     return said
@@ -65,7 +66,8 @@ async def exchange(
 def endpoint(base: URL, link: str, hosts: Sequence[str]) -> str:
     """The address of an endpoint that the server at `base` names: on its own host or one of `hosts`, over https (SE-08, SE-09).
 
-    A relative one is resolved against the base (SM-05). Raises NotFhir, naming the host.
+    The port counts: it is the base's own, the one that an entry of `hosts` names, or else the usual one. A relative one is resolved
+    against the base (SM-05). Raises NotFhir, naming the host.
     """
     try:
         absolute = link if "://" in link else str(URL(f"{base}/").join(URL(link, encoded=True)))
@@ -75,8 +77,9 @@ def endpoint(base: URL, link: str, hosts: Sequence[str]) -> str:
         raise NotFhir(f"The server at {base.host} names an endpoint that cannot be read as an address.") from None
     if url.scheme != "https" and not is_loopback(url):
         raise NotFhir(f"The server at {base.host} names an endpoint on {url.host} that is plain http, and no secret goes there.")
-    if url.host != base.host and url.host not in hosts and f"{url.host}:{url.port}" not in hosts:
-        raise NotFhir(f"The server at {base.host} names an endpoint on {url.host}: if that is right, add it to `hosts` of the issuer.")
+    where = url.host_port_subcomponent  # without the port, where it is the usual one
+    if (url.host, url.port) != (base.host, base.port) and not {where, f"{url.host_subcomponent}:{url.port}"} & set(hosts):
+        raise NotFhir(f"The server at {base.host} names an endpoint on {where}: if that is right, add {where} to `hosts` of the issuer.")
     return absolute
 
 

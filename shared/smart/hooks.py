@@ -68,7 +68,8 @@ class Trust:
         if not self._public_url and any(client.auth == "jwt" for _, client in self._callers):
             raise Refused("CDS clients are registered, and FIGARO_PUBLIC_URL is not set: their tokens name it as their audience.")
         if not loopback and any(client.auth == "none" for _, client in self._callers):
-            raise Refused("A CDS client has `auth: none`, and FIGARO_HOST lets others in: give it `iss` and its keys.")
+            through = "FIGARO_HOST, FIGARO_PUBLIC_URL or FIGARO_TRUSTED_PROXIES"
+            raise Refused(f"A CDS client has `auth: none`, and {through} lets others in: give it `iss` and its keys.")
 
     async def caller(self, authorization: str | None, path: str) -> Caller:
         """Who calls `path` ("/cds-services/x"). Raises Unauthorised; Unavailable while a client's keys cannot be had."""
@@ -129,6 +130,8 @@ class Trust:
         issued: Any = claims.get("iat")
         if not _number(expires) or not _number(issued) or not isinstance(claims.get("jti"), str) or not claims["jti"]:
             raise _no("it needs `exp`, `iat` and `jti`")
+        if not _is_text(claims["jti"]):
+            raise _no("its `jti` is no text")
         if f"{self._public_url}{path}" not in (audience if isinstance(audience, list) else [audience]):
             raise _no(f"its `aud` is not the address called, {self._public_url}{path}")
         if expires <= now - SKEW:
@@ -159,6 +162,15 @@ def _fitting(keys: tuple[PublicKey, ...], algorithm: str) -> Iterator[PublicKey]
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: str) -> bool:
+    """JSON can escape half of a character, which no encoding has."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _no(why: str) -> Unauthorised:

@@ -22,7 +22,9 @@ from shared.smart.launch import Launch
 LEEWAY: Final = 90  # seconds that two clocks may differ
 TTL: Final = 900.0  # seconds that keys are used before they are fetched again
 AGAIN: Final = 60.0  # seconds between two fetches for a key that is not known (SM-52)
-_USER: Final = re.compile(r"(?:https?://[^\s?#]+/)?(?:Patient|Practitioner|PractitionerRole|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64}")
+_USER: Final = re.compile(
+    r"(?:https?://[A-Za-z0-9.\-\[\]:]+/(?:[^\s?#@/]+/)*)?(?:Patient|Practitioner|PractitionerRole|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64}"
+)
 
 
 class Identity(NamedTuple):
@@ -129,9 +131,14 @@ class Identities:
         return claims
 
     def _fhir_user(self, said: Any) -> str | None:
-        """Relative to the base where it is below it. One on another host is kept and never fetched (SM-53)."""
-        if not isinstance(said, str) or len(said) > 512 or not _USER.fullmatch(said):
+        """Relative to the base where it is below it, None where nothing is said. One on another host is kept and never fetched (SM-53).
+
+        Raises Unauthorised for what is no person's address: nobody is let in for something that we do not understand.
+        """
+        if said is None:
             return None
+        if not isinstance(said, str) or len(said) > 512 or not _USER.fullmatch(said) or said.endswith(("/.", "/..")):
+            raise self._wrong("names no person as its user")
         return said.removeprefix(f"{self._issuer.base}/")
 
     def _wrong(self, how: str) -> FigaroError:

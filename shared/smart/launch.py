@@ -19,6 +19,7 @@ IdTokenAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "ES256",
 
 # Without these no record can be made; the others add to it (SM-34).
 NEEDED: Final = (("Patient", "r"), ("Condition", "rs"), ("Observation", "rs"))
+CLINICIANS: Final = ("Practitioner", "PractitionerRole")
 _READ: Final = (
     *("Condition", "Observation", "Procedure", "DiagnosticReport", "MedicationRequest", "MedicationAdministration"),
     *("MedicationStatement", "AllergyIntolerance", "BodyStructure"),
@@ -33,6 +34,7 @@ class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     `keys` belong to a private-key-jwt client, `secret` to a client-secret one, neither to a public one. `scopes` is empty where Figaro
     chooses; `write` then asks for what a decision writes as the user. `issuer` is the `iss` of its id_tokens where the server does not say.
     `embedded`: the EHR shows Figaro in a frame of `frame_origins`. `send_client_id`: also where the client authenticates otherwise (SM-31).
+    `let_in`: clinicians, or also those of whom the EHR does not say whether they are: these may look, and can never decide (SM-54).
     """
 
     client_id: Text
@@ -46,15 +48,23 @@ class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     issuer: str | None = None
     id_token_algorithms: Annotated[tuple[IdTokenAlgorithm, ...], Meta(min_length=1)] = ("RS256",)
     send_client_id: bool = False
+    let_in: Literal["clinicians", "unknown-too"] = "clinicians"
 
     def __post_init__(self) -> None:
         if (self.keys is not None) != (self.client == "private-key-jwt") or (self.secret is not None) != (self.client == "client-secret"):
             raise ValueError("a private-key-jwt client has `keys`, a client-secret one has `secret`, a public one has neither")
         if self.embedded and not self.frame_origins:
             raise ValueError("name the origins of the EHR in `frame_origins`, or give `embedded: false` where it opens a window of its own")
+        if not self.asks_who and self.let_in == "clinicians":
+            raise ValueError("without `openid` in `scopes` nobody is known as a clinician: add it, or give `let_in: unknown-too`")
         for origin in self.frame_origins:
             if not _is_origin(origin):
                 raise ValueError("`frame_origins` are origins such as https://ehr.example, without a path and without *")
+
+    def lets_in(self, fhir_user: str | None) -> bool:
+        """Whether somebody may come in; `fhir_user` as `identity.Identity` has it."""
+        kind = fhir_user.split("/")[-2] if fhir_user else None
+        return kind in CLINICIANS or (self.let_in == "unknown-too" and kind in (None, "Person"))
 
     def asked(self, capabilities: tuple[str, ...], *, standalone: bool) -> tuple[str, ...]:
         """The scopes of an authorization request, in v2 where the server has it, else in v1 (SM-12, SM-13, SM-42)."""
@@ -70,6 +80,11 @@ class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         resources = [f"patient/{name}.{_V1[letters] if old else letters}" for name, letters in wanted]
         more = ("online_access",) if "permission-online" in capabilities else ()
         return (context, "openid", "fhirUser", *more, *dict.fromkeys(resources))
+
+    @property
+    def framed_by(self) -> tuple[str, ...]:
+        """The origins that may show us in a frame."""
+        return self.frame_origins if self.embedded else ()
 
     @property
     def asks_who(self) -> bool:

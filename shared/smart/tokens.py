@@ -5,6 +5,7 @@ Each is an Authority of `shared.fhir.transport`: a FHIR client asks it before ea
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -182,6 +183,7 @@ def _refuse(place: str, error: str, said: Said, client: Any) -> NoReturn:
 
 def _seconds(expires_in: float | str | None) -> float:
     try:
-        return DEFAULT_LIFE if expires_in is None else float(expires_in)
+        seconds = DEFAULT_LIFE if expires_in is None else float(expires_in)
     except ValueError:
         return DEFAULT_LIFE
+    return seconds if math.isfinite(seconds) else DEFAULT_LIFE

@@ -66,6 +66,7 @@ async def two_sites(folder: Path, fhir: str, monkeypatch: pytest.MonkeyPatch, fr
         settings = IngestSettings(
             issuers=file,
             public_url=public,
+            api_secret=KEY,  # type: ignore[arg-type]
             session_key=KEY,  # type: ignore[arg-type]
             staging_url=stubs.url("staging"),
             recommend_url=stubs.url("recommend"),
@@ -93,6 +94,7 @@ async def test_se01_se03_in_a_frame_of_another_site_the_session_holds_and_two_ch
                 frame = page.frames[1]
                 await frame.wait_for_url(f"{public}/app/*", timeout=20_000)
                 await frame.wait_for_load_state()
+                await frame.locator("#answer").wait_for(state="attached", timeout=20_000)  # until then it loads itself again
                 places.append((page, frame.url))
             first, second = places
             assert first[1] != second[1]
@@ -127,5 +129,28 @@ async def test_se04_a_site_that_the_issuer_does_not_name_cannot_frame_the_page(
                 while not any("frame-ancestors" in text for text in refused):  # noqa: ASYNC110 -- told by a callback
                     await asyncio.sleep(0.05)
             assert "Figaro" not in await page.frames[1].evaluate("document.title + document.body.innerText")
+        finally:
+            await browser.close()
+
+
+async def test_se04_what_went_wrong_can_be_read_in_the_frame_of_the_ehr_that_it_went_wrong_with(
+    fhir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_sites(tmp_path, fhir, monkeypatch) as (public, ehr), async_playwright() as playwright:
+        arguments = ["--host-resolver-rules=MAP figaro.test 127.0.0.1", "--no-sandbox"]
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        try:
+            context = await browser.new_context(ignore_https_errors=True)
+            page = await context.new_page()
+            ehr.bend.error = "access_denied"
+            await page.goto(f"{ehr.root}/chart/p1?app={public}/launch")
+            await page.frames[1].get_by_role("heading", name="The sign-in was declined").wait_for(timeout=20_000)
+            ehr.bend.error = None
+            await page.goto(f"{ehr.root}/chart/p1?app={public}/launch")
+            await page.frames[1].wait_for_url(f"{public}/app/*", timeout=20_000)
+            place = page.frames[1].url
+            await context.clear_cookies()
+            await page.frames[1].goto(place)
+            await page.frames[1].get_by_role("heading", name="This page has ended").wait_for(timeout=20_000)
         finally:
             await browser.close()

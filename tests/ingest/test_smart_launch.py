@@ -57,11 +57,14 @@ async def browser() -> AsyncIterator[Browser]:
     await made.session.close()
 
 
-def is_page(shown: Shown, status: int, heading: str) -> None:
-    """A page of its own: understood by a person, framed by nobody, kept by nobody."""
+def is_page(shown: Shown, status: int, heading: str, *, framed: bool = True) -> None:
+    """A page of its own: understood by a person, kept by nobody, without form or script; framed by the EHR that is known."""
     assert (shown.status, shown.heading) == (status, heading)
     assert shown.headers["Content-Type"].startswith("text/html")
-    assert "frame-ancestors 'none'" in shown.headers["Content-Security-Policy"]
+    ancestors = "https://ehr.example" if framed else "'none'"
+    assert f"frame-ancestors {ancestors}" in shown.headers["Content-Security-Policy"].split("; ")
+    assert "<form" not in shown.text
+    assert "<script" not in shown.text
     assert "X-Frame-Options" not in shown.headers
     assert (shown.headers["Cache-Control"], shown.headers["Referrer-Policy"]) == ("no-store", "no-referrer")
     assert shown.headers["X-Content-Type-Options"] == "nosniff"
@@ -148,7 +151,7 @@ async def test_sm13_standalone_asks_for_the_patient_and_sends_no_launch(here: Ho
 
 
 async def test_sm13_a_way_in_that_is_none_is_a_page(here: Hospital, browser: Browser) -> None:
-    is_page(await browser.get(f"{here.url}/launch/elsewhere"), 404, "There is no such way in")
+    is_page(await browser.get(f"{here.url}/launch/elsewhere"), 404, "There is no such way in", framed=False)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,7 @@ async def test_sm13_a_way_in_that_is_none_is_a_page(here: Hospital, browser: Bro
 async def test_sm10_a_launch_that_is_not_complete_is_a_page_and_asks_nobody(here: Hospital, browser: Browser, query: str) -> None:
     before = here.ehr.discoveries
     shown = await browser.get(f"{here.url}/launch?{query.format(iss=here.ehr.base_url)}")
-    is_page(shown, 400, "This launch is not complete")
+    is_page(shown, 400, "This launch is not complete", framed=False)
     assert here.ehr.discoveries == before
 
 
@@ -194,7 +197,7 @@ async def test_sm11_and_se08_an_issuer_that_is_not_on_the_list_is_asked_nothing(
     before = here.ehr.discoveries
     query = urlencode({"iss": EVIL[number](here.ehr.base_url), "launch": "x"})
     shown = await browser.get(f"{here.url}/launch?{query}")
-    is_page(shown, 403, "Figaro does not work with this EHR")
+    is_page(shown, 403, "Figaro does not work with this EHR", framed=False)
     assert here.ehr.discoveries == before
     assert "unknown.example" not in shown.text
 
@@ -287,7 +290,7 @@ async def test_sm30_an_answer_that_does_not_hold_together_is_a_page(
     here: Hospital, browser: Browser, why: str, bent: Callable[[dict[str, str]], Any], heading: str
 ) -> None:
     here.ehr.bend.back = bent
-    is_page(await here.back(browser), 400, heading)
+    is_page(await here.back(browser), 400, heading, framed=why not in ("no state", "two states", "another state"))
     assert here.ehr.forms == [], why
 
 
@@ -322,11 +325,29 @@ async def test_sm23_a_state_is_good_for_its_own_issuer_only(here: Hospital, brow
     is_page(await browser.get(back), 400, "This sign-in was used before")
 
 
-async def test_se12_no_more_sign_ins_wait_than_the_settings_allow(
+async def test_se12_where_too_many_sign_ins_wait_the_oldest_makes_way_and_the_newest_goes_on(
     here: Hospital, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(here.ingest.launches, "_cap", 0)
-    is_page(await browser.get(here.launch("p1")), 503, "Too many sign-ins are under way")
+    monkeypatch.setattr(here.ingest.launches, "_cap", 1)
+    first = (await here.asked(browser)).to
+    second = (await here.asked(browser)).to
+    is_page(await browser.get(first), 400, "This sign-in is not known here", framed=False)
+    assert (await browser.get(second)).status == 303
+
+
+async def test_se03_two_first_launches_of_a_browser_that_begin_at_once_are_both_let_in(here: Hospital, browser: Browser) -> None:
+    """The browser has no cookie yet, so that each of the two is given one."""
+    other = Browser()
+    try:
+        begun = [(await here.asked(one, name)).to for one, name in ((browser, "p1"), (other, "p2"))]
+        browser.session.cookie_jar.update_cookies({one.key: one.value for one in other.session.cookie_jar}, URL(here.url))
+    finally:
+        await other.session.close()
+    entered = [await browser.get(back) for back in begun]
+    assert [one.status for one in entered] == [303, 303], [one.heading for one in entered]
+    shown = [here.session(browser, one.to.rpartition("/")[2]) for one in entered]
+    assert [one.patient if one else None for one in shown] == ["Patient/p1", "Patient/p2"]
+    assert {cookie.key for cookie in browser.session.cookie_jar} == {"figaro", "figaro-signin"}, "what was under way is cleared away"
 
 
 async def test_se12_who_knocks_too_often_is_shown_a_page_that_says_when(
@@ -334,7 +355,7 @@ async def test_se12_who_knocks_too_often_is_shown_a_page_that_says_when(
 ) -> None:
     monkeypatch.setitem(here.app.state.limits._rates, "launch", parse("1/minute"))
     shown = [await browser.get(here.launch("p1")) for _ in range(3)][-1]
-    is_page(shown, 429, "Too many attempts")
+    is_page(shown, 429, "Too many attempts", framed=False)
     assert int(shown.headers["Retry-After"]) <= 60
 
 
@@ -361,6 +382,8 @@ TOKENS: list[tuple[str, dict[str, Any]]] = [
     ("SM-33: no scope", {"scope": None}),
     ("SM-33: expired when it came", {"expires_in": 0}),
     ("SM-35: a patient that is no id", {"patient": "../Patient/1"}),
+    ("SM-35: a patient that is a way out of the path", {"patient": ".."}),
+    ("SM-35: an encounter that is a way out of the path", {"encounter": "."}),
     ("a token that no header can carry", {"access_token": "a\r\nX-Evil: 1"}),
 ]
 
@@ -380,8 +403,9 @@ async def test_sm33_the_token_type_is_compared_without_case(here: Hospital, brow
     await here.entered(browser)
 
 
-async def test_sm33_a_token_without_expires_in_is_not_believed_for_ever(here: Hospital, browser: Browser) -> None:
-    here.ehr.bend.answer = answering(expires_in=None)
+@pytest.mark.parametrize("life", [None, "inf", "nan", "Infinity", "soon"])
+async def test_sm33_a_token_without_a_usable_expires_in_is_not_good_for_ever(here: Hospital, browser: Browser, life: str | None) -> None:
+    here.ehr.bend.answer = answering(expires_in=life)
     session = await here.entered(browser)
     held = here.ingest.launches.held(session.id)
     assert held is not None
@@ -477,6 +501,7 @@ async def test_sm34_a_search_that_is_refused_in_spite_of_the_scope_degrades_and_
     session = await here.entered(browser)
     assert (await here.done(session.case))["state"] == "answered"
     assert issues(here, session.case) == ["Procedure was not read: the EHR does not show it to this user here"]
+    assert read_of(here, session.case)["unread"] == ["Procedure"]
 
 
 @pytest.mark.parametrize("kind", ["Condition", "Observation", "Patient"])
@@ -494,16 +519,22 @@ async def test_sm43_a_grant_narrower_than_its_type_is_named_in_the_record(here: 
     session = await here.entered(browser)
     await here.done(session.case)
     assert issues(here, session.case) == ["Procedure was read in part: the EHR shows not all of it"]
+    assert read_of(here, session.case)["unread"] == ["Procedure"]
     assert not session.may("Procedure", "rs")
 
 
 def issues(here: Hospital, case_id: str | None) -> list[str]:
     """What the record of an answered case says was not read, without what that means."""
+    return [one["text"].partition(". ")[0] for one in read_of(here, case_id).get("issues", []) if "EHR" in one["text"]]
+
+
+def read_of(here: Hospital, case_id: str | None) -> dict[str, Any]:
+    """The record of an answered case."""
     case = here.ingest.ledger.case(case_id or "")
     answer = here.ingest.ledger.answer(case.answer or 0)
     assert answer is not None
-    record = msgspec.json.decode(expanded(answer.record))
-    return [one["text"].partition(". ")[0] for one in record.get("issues", []) if "EHR" in one["text"]]
+    record: dict[str, Any] = msgspec.json.decode(expanded(answer.record))
+    return record
 
 
 Claims = dict[str, Any]
@@ -574,18 +605,52 @@ async def test_sm53_a_user_on_another_host_is_kept_and_not_fetched(here: Hospita
 
 
 @pytest.mark.parametrize(
-    "user", ["Device/x", "x/Practitioner/7", "javascript:alert(1)//Practitioner/7", "Practitioner/../Patient/1", 7, None]
+    "user",
+    [
+        *("Device/x", "x/Practitioner/7", "javascript:alert(1)//Practitioner/7", "Practitioner/../Patient/1", 7, "", "urn:uuid:9f0c"),
+        *("Patient/p1/_history/2", "Practitioner/7/_history/2", "Practitioner/7?x=1", "https://ehr.example/fhir/Patient/p1?x=1"),
+        *("Patient/p1#me", "Practitioner/7#me", "patient/p1", "practitioner/7", "Group/1", "Practitioner/..", "https://a@b/Practitioner/7"),
+    ],
 )
-async def test_sm53_a_user_that_is_no_person_is_nobody_who_decides(here: Hospital, browser: Browser, user: object) -> None:
-    here.ehr.bend.claims = lambda c: c | {"fhirUser": user}
+async def test_sm53_and_sm54_a_user_who_is_named_in_no_way_that_we_know_does_not_get_in(
+    here: Hospital, browser: Browser, monkeypatch: pytest.MonkeyPatch, user: object
+) -> None:
+    for let_in in ("clinicians", "unknown-too"):
+        lets_in(here, monkeypatch, let_in)
+        here.ehr.bend.claims = lambda c: c | {"fhirUser": user}
+        is_page(await here.back(browser), 502, "It is not certain who you are")
+
+
+def lets_in(here: Hospital, monkeypatch: pytest.MonkeyPatch, whom: str) -> None:
+    app = here.registration
+    monkeypatch.setattr(app, "launch", msgspec.structs.replace(app.launch, let_in=whom))
+
+
+@pytest.mark.parametrize("user", [None, "Person/1"])
+async def test_sm54_who_is_not_known_as_a_clinician_gets_in_only_where_the_issuer_allows_it_and_never_decides(
+    here: Hospital, browser: Browser, monkeypatch: pytest.MonkeyPatch, user: str | None
+) -> None:
+    here.ehr.bend.claims = lambda c: {name: value for name, value in (c | {"fhirUser": user}).items() if value is not None}
+    is_page(await here.back(browser), 403, "This page is for clinicians")
+    lets_in(here, monkeypatch, "unknown-too")
     session = await here.entered(browser)
     assert session.user is not None
-    assert session.user.fhir_user is None
+    assert session.user.fhir_user == user
     assert not session.may_decide
 
 
+@pytest.mark.parametrize("user", ["Practitioner/7", "PractitionerRole/7"])
+async def test_sm54_who_treats_gets_in_and_decides(here: Hospital, browser: Browser, user: str) -> None:
+    here.ehr.user = user
+    assert (await here.entered(browser)).may_decide
+
+
+@pytest.mark.parametrize("let_in", ["clinicians", "unknown-too"])
 @pytest.mark.parametrize("user", ["Patient/p1", "RelatedPerson/r1"])
-async def test_sm54_a_patient_does_not_get_in(here: Hospital, browser: Browser, user: str) -> None:
+async def test_sm54_a_patient_does_not_get_in(
+    here: Hospital, browser: Browser, monkeypatch: pytest.MonkeyPatch, user: str, let_in: str
+) -> None:
+    lets_in(here, monkeypatch, let_in)
     here.ehr.user = user
     is_page(await here.back(browser), 403, "This page is for clinicians")
 
@@ -630,6 +695,37 @@ async def test_sm64_and_sm66_signing_out_forgets_the_tokens_and_gives_them_back(
     assert await signed_out(here, browser, session.id, session.csrf) == 403
 
 
+async def test_se01_after_the_last_sign_out_the_next_session_of_the_same_user_has_another_cookie(here: Hospital, browser: Browser) -> None:
+    first, second = await here.entered(browser), await here.entered(browser, "p2")
+    stolen = browser.cookie("figaro")
+    assert await signed_out(here, browser, first.id, first.csrf) == 200
+    assert browser.cookie("figaro") == stolen, "the other launch goes on"
+    assert await signed_out(here, browser, second.id, second.csrf) == 200
+    third = await here.entered(browser)
+    assert browser.cookie("figaro") not in ("", stolen)
+    assert here.ingest.launches.session(third.id, stolen) is None
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"grants": lambda scopes: [one for one in scopes if "Condition" not in one]},
+        {"answer": lambda answer: {name: value for name, value in answer.items() if name != "patient"}},
+        {"answer": lambda answer: {name: value for name, value in answer.items() if name != "id_token"}},
+        {"answer": lambda answer: {name: value for name, value in answer.items() if name != "scope"}},
+        {"answer": lambda answer: answer | {"patient": "../p2"}},
+        {"claims": lambda claims: claims | {"nonce": "another"}},
+        {"claims": lambda claims: claims | {"fhirUser": "Patient/p1"}},
+    ],
+    ids=["scopes", "no patient", "no identity", "no scopes told", "no id", "nonce", "a patient"],
+)
+async def test_sm64_the_tokens_of_a_launch_that_is_refused_are_given_back(here: Hospital, browser: Browser, bent: dict[str, Any]) -> None:
+    for name, value in bent.items():
+        setattr(here.ehr if name == "grants" else here.ehr.bend, name, value)
+    assert (await here.back(browser)).status in (403, 502)
+    assert here.ehr.revoking == ["refresh_token", "access_token"]
+
+
 async def test_sm64_a_server_that_does_not_revoke_keeps_nobody_signed_in(
     here: Hospital, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -672,6 +768,8 @@ async def test_se03_a_session_is_nobodys_without_its_cookie(here: Hospital, brow
     try:
         shown = await other.post(f"{here.url}/app/{session.id}/logout", {"csrf": session.csrf}, Origin=here.url)
         is_page(shown, 403, "This page has ended")
+        is_page(await other.get(f"{here.url}/app/{session.id}"), 403, "This page has ended")
+        is_page(await other.get(f"{here.url}/app/another"), 403, "This page has ended", framed=False)
     finally:
         await other.session.close()
 

@@ -189,7 +189,8 @@ async def test_se09_an_endpoint_on_a_host_of_the_list_is_asked(peer: Authorizati
     port = peer.root.rpartition(":")[2]
     peer.configuration["token_endpoint"] = f"http://localhost:{port}/token"
     assert "localhost" in (await refusal(client(), NotFhir)).text
-    await refusal(client(hosts=("localhost",)))  # the peer finds another audience than its own name, and says so
+    assert f"add localhost:{port} to" in (await refusal(client(hosts=("localhost",)), NotFhir)).text
+    await refusal(client(hosts=(f"localhost:{port}",)))  # the peer finds another audience than its own name, and says so
     assert peer.assertions[-1][1]["aud"] == f"http://localhost:{port}/token"
 
 

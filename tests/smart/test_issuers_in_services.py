@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from services.recommend.app import create
 from services.recommend.settings import RecommendSettings
@@ -18,11 +19,14 @@ from services.staging.stage import stage
 from shared.fhir.outcome import Refused
 from shared.fhir.reader import read_bundle
 from shared.oncology.record import encode
+from shared.service.access import SERVICE
 from shared.service.serving import served
 from tests import synthetic
 
 pytestmark = pytest.mark.server
 
+SECRET = SecretStr("a service secret of this test")
+HEADERS = {"Content-Type": "application/json", SERVICE: SECRET.get_secret_value()}
 FILE = """\
 issuers:
   - {id: strict, base: "https://strict.example/fhir", policy: cisplatin-60, write: {auth: none}}
@@ -40,12 +44,12 @@ def staged(base: str, **more: Any) -> bytes:
 async def recommend(tmp_path: Path) -> AsyncIterator[str]:
     file = tmp_path / "issuers.yaml"
     file.write_text(FILE)
-    async with served(create(RecommendSettings(issuers=file))) as address:
+    async with served(create(RecommendSettings(issuers=file, service_secret=SECRET))) as address:
         yield address
 
 
 async def post(url: str, body: bytes) -> tuple[int, Any]:
-    async with aiohttp.ClientSession() as session, session.post(url, data=body) as answer:
+    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=HEADERS) as answer:
         return answer.status, json.loads(await answer.read())
 
 

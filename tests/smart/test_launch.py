@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 from yarl import URL
 
@@ -65,9 +66,35 @@ def test_sm05_a_relative_endpoint_is_resolved_against_the_base() -> None:
 
 def test_se09_an_endpoint_elsewhere_needs_the_issuers_word() -> None:
     elsewhere: dict[str, Any] = {"authorization_endpoint": "https://login.example/authorize"}
-    with pytest.raises(NotFhir, match="add it to `hosts`"):
+    with pytest.raises(NotFhir, match=r"add login\.example to `hosts`"):
         ask(**elsewhere)
     assert ask(hosts=("login.example",), **elsewhere).url.startswith("https://login.example/authorize?")
+
+
+@pytest.mark.parametrize(
+    ("place", "hosts", "taken"),
+    [
+        ("ehr.example", (), True),
+        ("ehr.example:443", (), True),
+        ("ehr.example:8443", (), False),
+        ("ehr.example:8443", ("ehr.example:8443",), True),
+        ("ehr.example:8443", ("ehr.example",), False),
+        ("login.example:9443", ("login.example",), False),
+        ("login.example:9443", ("login.example:9443",), True),
+        ("login.example", ("login.example:9443",), False),
+        ("login.example", ("login.example:443",), True),
+        ("login.example:443", ("login.example",), True),
+    ],
+)
+def test_se09_another_port_of_a_host_is_another_place(place: str, hosts: tuple[str, ...], taken: bool) -> None:
+    def asked() -> str:
+        return str(ask(hosts=hosts, authorization_endpoint=f"https://{place}/authorize").url)
+
+    if taken:
+        assert asked().startswith(f"https://{place}/authorize?")
+    else:
+        with pytest.raises(NotFhir, match=f"add {place} to `hosts`"):
+            asked()
 
 
 @pytest.mark.parametrize("methods", [(), ("plain",), ("s256",)])
@@ -104,7 +131,10 @@ def test_sm13_standalone_asks_for_a_patient_whatever_the_file_says() -> None:
     assert ask(given).scopes == ("launch", "openid", "patient/*.rs")
     assert ask(given, launch=None).scopes == ("launch/patient", "openid", "patient/*.rs")
     assert "nonce=" in ask(given).url
-    assert "nonce=" not in ask(Launch(client_id="figaro", client="public", embedded=False, scopes=("patient/*.rs",))).url
+    nobody = Launch(client_id="figaro", client="public", embedded=False, scopes=("patient/*.rs",), let_in="unknown-too")
+    assert "nonce=" not in ask(nobody).url
+    with pytest.raises(ValueError, match="openid"):
+        msgspec.structs.replace(nobody, let_in="clinicians")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from yarl import URL
 
 from services.ingest.decided import AGAIN, WHY, seen
+from services.ingest.ledger import Ledger
 from services.ingest.pages.answer_page import answer_page
 from services.ingest.pages.decision_view import decision_view
 from services.ingest.pages.errors import PageError
@@ -29,6 +30,7 @@ from services.ingest.tables import DONE, Case, expanded
 from shared.fhir.outcome import NotFound
 
 _LOOK_AGAIN: Final = 0.25  # seconds; the ledger is asked, because another process may be doing the work
+_STILL_THERE: Final = 2.0  # seconds after which it is looked whether the session has ended meanwhile
 _LONGEST: Final = 900.0  # seconds that one browser is told of one case; it asks again by itself
 
 router = APIRouter(tags=["page"])
@@ -54,6 +56,7 @@ async def show(request: Request, session: Visited) -> Response:
         return _page(session, render("progress.html", progress=state, place=place, viewer=_viewer(session, found)))
     decided = [decision_view(one, WHY.get(one.why or "", ""), again=one.state == "kept" and one.why in AGAIN) for one in found.decisions]
     under_way = state if case is None or case.state != "answered" else None
+    await asyncio.to_thread(ingest_of(request).trail.viewed, session, found.answer)
     html = await asyncio.to_thread(answer_page, found.answer, place, _viewer(session, found), under_way, decided)
     return _page(session, html)
 
@@ -61,10 +64,15 @@ async def show(request: Request, session: Visited) -> Response:
 @router.get("/app/{launch}/events", response_class=EventSourceResponse)
 async def follow(request: Request, session: Visited) -> AsyncIterator[ServerSentEvent]:
     """The state of the case as it changes, as server-sent events named `state`; nothing of the patient is in them."""
-    said, until = None, time.monotonic() + _LONGEST
+    said, until, check = None, time.monotonic() + _LONGEST, 0.0
+    ingest = ingest_of(request)
     while time.monotonic() < until and not await request.is_disconnected():
-        case = (await _shown(request, session)).case
-        state = case.state if case else "stuck"
+        state = await asyncio.to_thread(_state, ingest.ledger, session)
+        if state != said or time.monotonic() > check:
+            # Not as a visit: a page that is only left open keeps no session alive.
+            if await asyncio.to_thread(ingest.launches.held, session.id) is None:
+                return
+            check = time.monotonic() + _STILL_THERE
         if state != said:
             yield ServerSentEvent(event="state", raw_data=msgspec.json.encode({"state": state}).decode())
             said = state
@@ -84,12 +92,21 @@ async def source(request: Request, session: Visited, kind: str, name: str) -> Re
             "It was not among what was read of this patient, or a newer answer has taken the place of the one that you came from.",
             "Go back to the answer and load it again.",
             status=404,
+            frames=session.frame_origins,
         )
+    ingest_of(request).trail.tell(session, "source", f"{kind}/{name}")
     return _page(session, render("source.html", view=view(raw), place=_place(request, session), viewer=_viewer(session, found)))
 
 
+def _state(ledger: Ledger, session: Session) -> str:
+    try:
+        return ledger.case(session.case or "").state
+    except NotFound:
+        return "stuck"
+
+
 async def _shown(request: Request, session: Session) -> Shown:
-    return await asyncio.to_thread(shown, ingest_of(request).ledger, session.base, session.patient, session.case)
+    return await asyncio.to_thread(shown, ingest_of(request).ledger, session)
 
 
 def _resource(found: Shown, kind: str, name: str) -> bytes | None:

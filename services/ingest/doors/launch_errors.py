@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from services.ingest.pages.errors import PageError
 from shared.fhir.outcome import FigaroError, Unavailable
+from shared.smart.app import App
 
 _AGAIN: Final = "Open Figaro from the patient's chart again."
 _TELL: Final = "Tell the people who look after Figaro in your hospital; the number below helps them."
@@ -24,9 +27,6 @@ _CASES: Final = {
     ),
     "issuer-unknown": _Case("Figaro does not work with this EHR", "The system that opened Figaro is not on its list.", _TELL, 403),
     "standalone-unknown": _Case("There is no such way in", "Nothing can be launched at this address.", _TELL, 404),
-    "too-many": _Case(
-        "Too many sign-ins are under way", "Figaro takes no more at this moment.", "Wait a minute, then open Figaro again.", 503
-    ),
     "callback-incomplete": _Case(
         "The sign-in came back incomplete", "What the EHR sent back is missing a part, or has a part twice.", _AGAIN, 400
     ),
@@ -82,6 +82,9 @@ _CASES: Final = {
         "Talk to your care team about your treatment.",
         403,
     ),
+    "not-a-clinician": _Case(
+        "This page is for clinicians", "The EHR does not say that you are one, and Figaro lets nobody else in.", _TELL, 403
+    ),
     "scope-missing": _Case(
         "Figaro may not see enough",
         "The EHR does not let it read the patient, her conditions and observations; all three are needed.",
@@ -130,3 +133,14 @@ def here(error: FigaroError) -> PageError:
 def of(error: FigaroError, otherwise: str) -> PageError:
     """The error for what went wrong behind the page: away, or as told."""
     return failed("ehr-away" if isinstance(error, Unavailable) else otherwise)
+
+
+@contextmanager
+def framed(app: App | None) -> Iterator[None]:
+    """Errors in here are pages that the EHR of this app may show in its frame; else its users see the browser's refusal instead."""
+    try:
+        yield
+    except FigaroError as error:
+        page = error if isinstance(error, PageError) else here(error)
+        page.frames = app.launch.framed_by if app else ()
+        raise page from error

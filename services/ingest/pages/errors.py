@@ -21,17 +21,23 @@ _STYLE: Final = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
 class PageError(FigaroError):
-    """An error for a person. `title` says what happened, `text` what it means, `advice` what to do; each is our own fixed text."""
+    """An error for a person. `title` says what happened, `text` what it means, `advice` what to do; each is our own fixed text.
+
+    `frames` are the origins of the EHR that may show it in a frame, where it is known which EHR that is.
+    """
 
     kind = "page"
     status = 400
     code = "processing"
 
-    def __init__(self, title: str, text: str, advice: str, *, status: int = 400, retry_after: float | None = None) -> None:
+    def __init__(
+        self, title: str, text: str, advice: str, *, status: int = 400, retry_after: float | None = None, frames: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(text, status=status)
         self.title = title
         self.advice = advice
         self.retry_after = retry_after
+        self.frames = frames
 
 
 def error_page(title: str, text: str, advice: str, *, status: int, frames: tuple[str, ...] = ()) -> HTMLResponse:
@@ -45,7 +51,7 @@ def error_page(title: str, text: str, advice: str, *, status: int, frames: tuple
 async def shown(_request: Request, error: Exception) -> Response:
     """The exception handler of PageError."""
     assert isinstance(error, PageError)
-    response = error_page(error.title, error.text, error.advice, status=error.status)
+    response = error_page(error.title, error.text, error.advice, status=error.status, frames=error.frames)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(round(error.retry_after))
     return response
