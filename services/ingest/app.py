@@ -10,13 +10,14 @@ from prometheus_client import Counter
 
 from services.ingest import cases, jwks
 from services.ingest.doors import app as clinician_page
-from services.ingest.doors import cds_hooks, decisions, smart_launch, subscription
+from services.ingest.doors import board, cds_hooks, decisions, smart_launch, subscription
 from services.ingest.hooks.cors import HookCors
 from services.ingest.limiting import Limits
 from services.ingest.meter import CaseMeter, WatchMeter
 from services.ingest.pages.errors import PageError, shown
 from services.ingest.running import ingest_in, start
 from services.ingest.settings import IngestSettings
+from shared.service.access import Access
 from shared.service.app import create_app
 
 
@@ -33,8 +34,8 @@ def create(settings: IngestSettings) -> FastAPI:
         return await ingest_in(app).check()
 
     routers = [cases.router, jwks.router, subscription.router, cds_hooks.router]
-    routers += [smart_launch.router, decisions.router, clinician_page.router]
-    app = create_app("Figaro ingest", routers=routers, lifespan=lifespan, ready=ready)
+    routers += [smart_launch.router, decisions.router, board.router, clinician_page.router]
+    app = create_app("Figaro ingest", routers=routers, lifespan=lifespan, ready=ready, access=Access.of(settings))
     app.add_middleware(HookCors, origins=lambda: ingest_in(app).hooks.trust.origins)
     app.add_exception_handler(PageError, shown)
     app.state.settings = settings

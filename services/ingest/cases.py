@@ -72,7 +72,7 @@ class Erasing(BaseModel, extra="forbid"):
 async def erase_patient(erasing: Erasing, ingest: Running) -> Response:
     """Forgets one patient: her cases and answers, what was read of her and decided on her. Nothing on the FHIR server is changed."""
     base = ingest.servers.base(erasing.base)
-    return _json({"erased": await erase(ingest.ledger, ingest.conductor, base, patient_reference(erasing.patient))})
+    return _json({"erased": await erase(ingest.ledger, ingest.conductor, ingest.grants, base, patient_reference(erasing.patient))})
 
 
 @router.get("/{case_id}")

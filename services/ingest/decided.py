@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement
-from sqlmodel import Session, col, select, update
+from sqlalchemy import ColumnElement, false
+from sqlmodel import Session, col, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
 from services.ingest.store import Store
 from services.ingest.tables import DONE, Answer, Case, ClinicianDecision
 
-# Why an act is only kept. `changed`: it was refused, because the plan had changed; she has to look again, and it does not stand.
+# Why an act is only kept. `changed`: the record, the plan or what was decided had changed; she has to look again, and it does not stand.
 WHY = {
     "pending": "It is not in the hospital's record yet: the writing was cut off. Send it again.",
     "no-scope": "It is kept here only: your sign-in does not allow this app to write to the hospital's record.",
@@ -19,7 +19,7 @@ WHY = {
     "refused": "It is kept here only: the hospital's record did not take it.",
     "signed-out": "It is kept here only: your sign-in had ended. Open Figaro from the patient's chart again, and send it again.",
     "unavailable": "It is kept here, and whether it is in the hospital's record is not known: nothing answered. Send it again.",
-    "changed": "It does not stand: the plan had changed before it could be written. Look at the plan again, then decide.",
+    "changed": "It does not stand: the record or the plan had changed before it could be written. Look again, then decide.",
 }
 AGAIN = ("pending", "unavailable", "refused", "signed-out")  # what may be sent again as it is
 
@@ -41,13 +41,6 @@ def decision(store: Store, act_id: str) -> ClinicianDecision | None:
         return session.exec(select(ClinicianDecision).where(ClinicianDecision.id == act_id)).first()
 
 
-def answer_shown(store: Store, base: str, patient: str, answer_id: int) -> Answer | None:
-    """An answer of this patient; None where it is another's, or forgotten."""
-    with store.transaction() as session:
-        found = session.get(Answer, answer_id)
-        return found if found is not None and (found.base, found.patient) == (base, patient) else None
-
-
 def add(store: Store, act: ClinicianDecision, shown: Answer, seen_up_to: str) -> bool:
     """Adds an act to what was decided; False where the page it comes from is stale, and nothing is added.
 
@@ -62,6 +55,14 @@ def add(store: Store, act: ClinicianDecision, shown: Answer, seen_up_to: str) ->
         values = act.model_dump(exclude={"number"}) | {"careplan_version": _version(session, shown)}
         session.exec(store.insert(ClinicianDecision, [values]).on_conflict_do_nothing(index_elements=["id"]))
         return True
+
+
+def still_current(store: Store, act: ClinicianDecision) -> bool:
+    """Whether what it was decided on is still the latest that there is, and nobody has decided anything since."""
+    with store.transaction() as session:
+        shown = session.get(Answer, act.answer)
+        later = _of(act.base, act.patient).where(col(ClinicianDecision.number) > act.number).limit(1)
+        return shown is not None and _fresh(session, shown) and session.exec(later).first() is None
 
 
 def written(store: Store, act_id: str, version: str | None, by: str | None) -> ClinicianDecision:
@@ -86,7 +87,9 @@ def _of(base: str, patient: str) -> SelectOfScalar[ClinicianDecision]:
 
 
 def _fresh(session: Session, shown: Answer) -> bool:
-    about = select(Answer).where(Answer.base == shown.base, Answer.patient == shown.patient)
+    # What another grant has read is another view of the record, and no later one. What we have read ourselves is, where hers is whole.
+    right = or_(col(Answer.reader) == shown.reader, col(Answer.reader).is_(None) if shown.whole else false())
+    about = select(Answer).where(Answer.base == shown.base, Answer.patient == shown.patient, right)
     latest = session.exec(about.order_by(col(Answer.id).desc()).limit(1)).one()
     # A later answer that differs by nothing but our own writing to its CarePlan says what the page says.
     same = latest.id == shown.id or (_says(latest) == _says(shown) and latest.careplan_version == _version(session, shown))

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import msgspec
 import structlog
 
-from services.ingest.decided import AGAIN, add, answer_shown, decision, kept, written
+from services.ingest.decided import AGAIN, add, decision, kept, still_current, written
 from services.ingest.instants import now
 from services.ingest.neighbours import Neighbours
+from services.ingest.shown import answer_shown
 from services.ingest.store import Store
 from services.ingest.tables import Answer, ClinicianDecision, expanded
 from shared.fhir.outcome import Conflict, FigaroError, NotFound, Refused, Stuck, Unauthorised, Unavailable
@@ -51,6 +52,10 @@ class Sitting(Protocol):
     @property
     def user(self) -> User | None: ...
     @property
+    def scopes(self) -> tuple[str, ...]: ...
+    @property
+    def case(self) -> str | None: ...
+    @property
     def may_decide(self) -> bool: ...
     def may(self, resource_type: str, letters: str) -> bool:
         """Whether the EHR granted all of these interactions with the type."""
@@ -68,7 +73,7 @@ class Ingest(Protocol):
 class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a page sends. `answer` is the answer it shows, `seen` what `decided.seen` gave it for the decisions it shows."""
 
-    answer: int
+    answer: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     seen: str
     act: Kind
     regimen: str | None = None
@@ -92,7 +97,7 @@ async def decide(ingest: Ingest, sitting: Sitting, authority: Authority, form: F
     `authority` gives the user's own token; it is asked at the moment of writing.
     """
     user = _clinician(sitting)
-    shown = await asyncio.to_thread(answer_shown, ingest.ledger, sitting.base, sitting.patient, form.answer)
+    shown = await asyncio.to_thread(answer_shown, ingest.ledger, sitting, form.answer)
     if shown is None:
         raise Stale
     act = _act(sitting, user, shown, form, _candidate(shown, form))
@@ -115,8 +120,10 @@ async def again(ingest: Ingest, sitting: Sitting, authority: Authority, act_id: 
 
 
 async def _seen_through(ingest: Ingest, authority: Authority, there: ClinicianDecision) -> ClinicianDecision:
+    """Has written what is only kept: as long as it is not stale, however late it is sent again; what stands already is found either way."""
     if there.state == "kept" and there.why in AGAIN:
-        there = await _write(ingest, authority, there)
+        current = await asyncio.to_thread(still_current, ingest.ledger, there)
+        there = await _write(ingest, authority, there, only_found=not current)
         _log.info("decided", act=there.act, state=there.state, why=there.why)
     if there.why == "changed":
         raise Stale(plan=True)
@@ -172,10 +179,13 @@ def _act(sitting: Sitting, user: User, shown: Answer, form: Form, candidate: Can
     )
 
 
-async def _write(ingest: Ingest, authority: Authority, row: ClinicianDecision) -> ClinicianDecision:
-    """Has the act written; the row says what became of it."""
+async def _write(ingest: Ingest, authority: Authority, row: ClinicianDecision, *, only_found: bool) -> ClinicianDecision:
+    """Has the act written, or only looked up where it may stand already; the row says what became of it."""
+    act = _sent(row)
+    if only_found:  # recommend looks first whether the act stands, and no plan is of this version
+        act = msgspec.structs.replace(act, version="")
     try:
-        acted = await _asked(ingest.neighbours, authority, _sent(row))
+        acted = await _asked(ingest.neighbours, authority, act)
     except Conflict:
         why = "changed"
     except Stuck:

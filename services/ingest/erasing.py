@@ -7,7 +7,7 @@ and no patient; they go by themselves within the hour.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -19,6 +19,7 @@ from services.ingest.tables import Answer, Case, InHand, Notice, expanded
 from shared.oncology.record import Record
 
 log = structlog.get_logger("figaro.ingest")
+_SESSIONS: Final = "launch_session"
 
 
 class Workflows(Protocol):
@@ -28,11 +29,21 @@ class Workflows(Protocol):
         """Stops these attempts and forgets them."""
 
 
-async def erase(store: Store, workflows: Workflows, base: str, patient: str) -> dict[str, int]:
+class Sessions(Protocol):
+    """The launches of clinicians."""
+
+    async def forget(self, base: str, patient: str) -> int:
+        """Ends those with this patient, and gives their tokens back; how many there were."""
+
+
+async def erase(store: Store, workflows: Workflows, sessions: Sessions, base: str, patient: str) -> dict[str, int]:
     """How many rows of each table are gone. Safe to repeat; what is under way is stopped, and leaves nothing behind."""
+    ended = await sessions.forget(base, patient)
     gone, runs = await asyncio.to_thread(_rows, store, base, patient)
     await workflows.drop(runs)
     await asyncio.to_thread(store.scrub)
+    if ended:  # with those that began in between
+        gone[_SESSIONS] = gone.get(_SESSIONS, 0) + ended
     log.info("patient_erased", rows=sum(gone.values()))
     return gone
 

@@ -18,6 +18,7 @@ from shared.smart.code import SessionOver
 from shared.smart.servers import Servers
 
 BACK_OFF: Final = timedelta(seconds=10)  # before a token endpoint that did not answer is asked again (SM-62)
+_PATIENCE: Final = CLAIM_LIFE.total_seconds()  # until another process has renewed the token, or its claim has ended
 _LOOK_AGAIN: Final = 0.1  # seconds; another process may be renewing
 _log = structlog.get_logger("figaro.ingest")
 
@@ -43,14 +44,13 @@ class Grants:
 
     async def end(self, launch: str) -> None:
         """Ends a session: its tokens are forgotten here, and then revoked there (SM-64, SM-66)."""
-        ended = await asyncio.to_thread(self._launches.end, launch)
-        if ended is None or ended[1] is None or (app := self.apps.of(ended[0])) is None:
-            return
-        tokens = (("refresh_token", ended[1].refresh), ("access_token", ended[1].access))
-        try:
-            await app.tokens.revoke(await app.configuration(), tuple((hint, token) for hint, token in tokens if token))
-        except FigaroError as error:
-            _log.warning("token_not_revoked", issuer=app.issuer.id, error=type(error).__name__)
+        await _ended(launch, self._launches, self.apps)
+
+    async def forget(self, base: str, patient: str) -> int:
+        """Ends every session with this patient; how many there were."""
+        launches = await asyncio.to_thread(self._launches.of_patient, base, patient)
+        await asyncio.gather(*map(self.end, launches))
+        return len(launches)
 
     async def tidy(self) -> None:
         """Ends the sessions whose time is over."""
@@ -70,7 +70,7 @@ class UserToken:
 
     async def header(self) -> str:
         """`Bearer …`. Raises Stuck when the session has ended, Unavailable while its token cannot be renewed."""
-        late = time.monotonic() + CLAIM_LIFE.total_seconds()
+        late = time.monotonic() + _PATIENCE
         while True:
             held = await asyncio.to_thread(self._launches.held, self._launch)
             if held is None:
@@ -80,7 +80,7 @@ class UserToken:
                 return f"Bearer {held.tokens.access}"
             if held.tokens.refresh is None or (app := self._apps.of(held.base)) is None:
                 return f"Bearer {held.tokens.access}" if usable else over()
-            if await asyncio.to_thread(self._launches.claim, self._launch, held.turn):
+            if not held.claimed:
                 await self._renew(held, held.tokens.refresh, app, usable)
             elif usable:  # somebody else sees to it
                 return f"Bearer {held.tokens.access}"
@@ -98,20 +98,55 @@ class UserToken:
         return time.time() < tokens.until and tokens.access != self._refused
 
     async def _renew(self, held: Held, refresh: str, app: App, usable: bool) -> None:
+        """Renews the tokens, unless another process is about to."""
         try:
-            grant = await app.tokens.refresh(await app.configuration(), refresh, held.scopes)
+            said = await app.configuration()  # before the claim: a claim has time for one call of the token endpoint, and no more
+        except FigaroError:
+            if await self._claimed(held):
+                await self._later(held)
+            if not usable:
+                raise
+            return
+        if not await self._claimed(held):
+            return
+        try:
+            grant = await app.tokens.refresh(said, refresh, held.scopes)
         except SessionOver:
-            await asyncio.to_thread(self._launches.end, self._launch)
+            await _ended(self._launch, self._launches, self._apps)
             _log.info("session_over", issuer=app.issuer.id)
             over()
         except FigaroError:
-            await asyncio.to_thread(self._launches.yield_claim, self._launch, held.turn, after=BACK_OFF)
+            await self._later(held)
             if not usable:
                 raise
             return
         self._refused = None
         _log.info("token_renewed", issuer=app.issuer.id)
-        await asyncio.to_thread(self._launches.renewed, self._launch, held.turn, Tokens.of(grant, refresh), grant.scopes)
+        tokens = Tokens.of(grant, refresh)
+        kept = await asyncio.to_thread(self._launches.renewed, self._launch, held.turn, tokens, grant.scopes)
+        if not kept and await asyncio.to_thread(self._launches.held, self._launch) is None:
+            await give_back(app, tokens.access, tokens.refresh)  # it was ended meanwhile
+
+    async def _claimed(self, held: Held) -> bool:
+        return await asyncio.to_thread(self._launches.claim, self._launch, held.turn)
+
+    async def _later(self, held: Held) -> None:
+        await asyncio.to_thread(self._launches.yield_claim, self._launch, held.turn, after=BACK_OFF)
+
+
+async def give_back(app: App, access: str, refresh: str | None) -> None:
+    """Revokes tokens that nobody will use, the refresh token first (SM-64). Never fails: that is only logged."""
+    tokens = (("refresh_token", refresh), ("access_token", access))
+    try:
+        await app.tokens.revoke(await app.configuration(), tuple((hint, token) for hint, token in tokens if token))
+    except FigaroError as error:
+        _log.warning("token_not_revoked", issuer=app.issuer.id, error=type(error).__name__)
+
+
+async def _ended(launch: str, launches: Launches, apps: Apps) -> None:
+    ended = await asyncio.to_thread(launches.end, launch)
+    if ended is not None and ended[1] is not None and (app := apps.of(ended[0])) is not None:
+        await give_back(app, ended[1].access, ended[1].refresh)
 
 
 def over() -> NoReturn:

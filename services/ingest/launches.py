@@ -6,6 +6,7 @@ Sources: SMART App Launch 2.2 (SM-21, SM-30, SM-61, SM-66); the numbered rules o
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import secrets
 from datetime import timedelta
 from typing import Final, Literal
@@ -24,7 +25,7 @@ from shared.smart.identity import Identity
 from shared.smart.issuers import Issuers
 
 SIGN_IN_LIFE: Final = timedelta(minutes=10)  # SM-21
-CLAIM_LIFE: Final = timedelta(seconds=30)  # longer than a token endpoint may take
+CLAIM_LIFE: Final = timedelta(seconds=60)  # three times what a token endpoint may take: while it lasts, nobody else uses the token
 Burned = Literal["unknown", "used", "expired", "elsewhere"]
 
 
@@ -39,16 +40,24 @@ class Launches:
         self._idle = timedelta(minutes=idle_minutes)
         self._cap = sign_ins
 
-    def begin(self, state: str, browser: str, base: str, begun: Begun) -> bool:
-        """Remembers a sign-in; False while too many are under way (SE-12)."""
+    def begin(self, state: str, browser: str, base: str, begun: Begun, client: str = "") -> bool:
+        """Remembers a sign-in that a browser at the address `client` begins. False where another had to make way for it (SE-12).
+
+        Each issuer has its share of what may be under way. Where that is full, the oldest of the same network of clients goes; where there
+        is none, the oldest: whoever begins many keeps nobody else out.
+        """
+        near = self.seal.mark(_network(client))
+        share = max(1, self._cap // max(1, sum(issuer.launch is not None for issuer in self._issuers)))
         with self._store.transaction() as session:
             session.exec(delete(SignIn).where(col(SignIn.created) < now(-2 * SIGN_IN_LIFE)))
-            waiting = select(func.count()).select_from(SignIn).where(col(SignIn.used).is_(None), SignIn.created > now(-SIGN_IN_LIFE))
-            if session.exec(waiting).one() >= self._cap:
-                return False
-            sealed = self.seal.close(begun)
-            session.add(SignIn(state=fingerprint(state), browser=fingerprint(browser), base=base, sealed=sealed, created=now()))
-            return True
+            waiting = (col(SignIn.used).is_(None), SignIn.created > now(-SIGN_IN_LIFE), SignIn.base == base)
+            many = session.exec(select(func.count()).select_from(SignIn).where(*waiting)).one() - share + 1
+            if many > 0:
+                first = select(SignIn.state).where(*waiting).order_by((col(SignIn.network) == near).desc(), col(SignIn.created))
+                session.exec(delete(SignIn).where(col(SignIn.state).in_(session.exec(first.limit(many)).all())))
+            hashes = {"state": fingerprint(state), "browser": fingerprint(browser), "network": near}
+            session.add(SignIn(**hashes, base=base, sealed=self.seal.close(begun), created=now()))
+            return many <= 0
 
     def take(self, state: str, browsers: list[str], base: str) -> Begun | Burned:
         """The sign-in of a state, once: whatever comes of it, the state is good for nothing afterwards (SM-30)."""
@@ -100,6 +109,18 @@ class Launches:
                 session.add(row)
             return self._shown(row)
 
+    def of_browser(self, cookie: str) -> list[str]:
+        """The launches of a browser's cookie that last, the newest first."""
+        lasting = (LaunchSession.browser == fingerprint(cookie), LaunchSession.ends > now(), LaunchSession.seen > now(-self._idle))
+        with self._store.transaction() as session:
+            return list(session.exec(select(LaunchSession.id).where(*lasting).order_by(col(LaunchSession.created).desc()).limit(200)))
+
+    def of_patient(self, base: str, patient: str) -> list[str]:
+        """Every launch with a patient of that FHIR server."""
+        with self._store.transaction() as session:
+            hers = select(LaunchSession.id).where(LaunchSession.base == base, LaunchSession.patient == patient)
+            return list(session.exec(hers))
+
     def opened(self, launch: str, case: str) -> None:
         """The launch has opened a case."""
         with self._store.transaction() as session:
@@ -110,7 +131,10 @@ class Launches:
         with self._store.transaction() as session:
             row = self._live(session, launch)
             tokens = self.seal.open(row.sealed, Tokens) if row else None
-            return Held(tokens, row.turn, tuple(row.scopes.split()), row.base) if row and tokens else None
+            if row is None or tokens is None:
+                return None
+            claimed = row.claimed is not None and row.claimed >= now(-CLAIM_LIFE)
+            return Held(tokens, row.turn, tuple(row.scopes.split()), row.base, claimed)
 
     def claim(self, launch: str, turn: int) -> bool:
         """Whether the tokens of this turn are ours to renew: one process at a time, whichever asks first (SM-61)."""
@@ -125,11 +149,12 @@ class Launches:
             mine = update(LaunchSession).where(col(LaunchSession.id) == launch, col(LaunchSession.turn) == turn)
             session.exec(mine.values(claimed=now(after - CLAIM_LIFE)))
 
-    def renewed(self, launch: str, turn: int, tokens: Tokens, scopes: tuple[str, ...]) -> None:
-        """New tokens in the place of those of that turn."""
+    def renewed(self, launch: str, turn: int, tokens: Tokens, scopes: tuple[str, ...]) -> bool:
+        """New tokens in the place of those of that turn; False where there are none such, because the session has ended."""
         with self._store.transaction() as session:
             mine = update(LaunchSession).where(col(LaunchSession.id) == launch, col(LaunchSession.turn) == turn)
-            session.exec(mine.values(sealed=self.seal.close(tokens), scopes=" ".join(scopes), turn=turn + 1, claimed=None))
+            sealed = self.seal.close(tokens)
+            return session.exec(mine.values(sealed=sealed, scopes=" ".join(scopes), turn=turn + 1, claimed=None)).rowcount == 1
 
     def end(self, launch: str) -> tuple[str, Tokens | None] | None:
         """Forgets a session, and gives its base and its tokens to be revoked; None where it had ended."""
@@ -175,3 +200,13 @@ class Launches:
             created=row.created,
             ends=row.ends,
         )
+
+
+def _network(client: str) -> str:
+    """The network of a client's address: its /24, or /64; the address as it is written where it is none."""
+    try:
+        address = ipaddress.ip_address(client.partition("%")[0])
+    except ValueError:
+        return client
+    address = getattr(address, "ipv4_mapped", None) or address
+    return str(ipaddress.ip_network((address, 24 if address.version == 4 else 64), strict=False))

@@ -12,8 +12,22 @@ from typing import Any
 from sqlmodel import Session, col, delete, func, or_, select, update
 
 from services.ingest.instants import now, time_sortable_id
+from services.ingest.launched import User
 from services.ingest.store import Store
-from services.ingest.tables import DONE, STATES, Answer, Case, ClinicianDecision, Due, HookCard, HookFeedback, InHand, State, compressed
+from services.ingest.tables import (
+    DONE,
+    STATES,
+    Answer,
+    Case,
+    ClinicianDecision,
+    Due,
+    HookCard,
+    HookFeedback,
+    InHand,
+    LaunchSession,
+    State,
+    compressed,
+)
 from shared.fhir.outcome import NotFound, Refused
 
 
@@ -64,6 +78,12 @@ class Ledger(Store):
         with self.transaction() as session:
             return session.get(Answer, answer_id)
 
+    def user(self, launch: str) -> User | None:
+        """Whose launch that is; None where nobody told, or its session has ended."""
+        with self.transaction() as session:
+            row = session.get(LaunchSession, launch)
+            return User(row.user_issuer, row.user_subject, row.fhir_user) if row and row.user_issuer and row.user_subject else None
+
     def pulled(self, in_hand: InHand) -> None:
         """The record is here."""
         with self.transaction() as session:
@@ -82,12 +102,12 @@ class Ledger(Store):
             session.exec(update(InHand).where(col(InHand.case) == case_id).values(recommendation=compressed(recommendation)))
 
     def answered(self, answer: Answer) -> None:
-        """The case is done. An answer that says what the patient's last one said is not kept twice."""
+        """The case is done. An answer that says what the patient's last one by the same right said is not kept twice."""
         with self.transaction() as session:
             case = _found(session, answer.case)
             if case.state == "answered":
                 return
-            asked = select(Answer).where(Answer.base == answer.base, Answer.patient == answer.patient)
+            asked = select(Answer).where(Answer.base == answer.base, Answer.patient == answer.patient, Answer.reader == answer.reader)
             last = session.exec(asked.order_by(col(Answer.id).desc()).limit(1)).first()
             if last is None or not last.says_the_same(answer):
                 session.add(last := answer)

@@ -22,6 +22,7 @@ from services.ingest.rounds import Rounds
 from services.ingest.seal import Seal
 from services.ingest.settings import IngestSettings
 from services.ingest.steps import Steps
+from services.ingest.trail import Trail
 from shared import VERSION
 from shared.fhir.audit import Auditor
 from shared.fhir.guard import fhir_base
@@ -47,6 +48,7 @@ class Ingest:
     launches: Launches
     grants: Grants
     hooks: Hooks
+    trail: Trail
 
     async def check(self) -> dict[str, object]:
         """How many cases stand in each state. Raises Unavailable, saying what is missing, while none could be carried to its end."""
@@ -78,24 +80,32 @@ async def start(settings: IngestSettings, stack: AsyncExitStack) -> Ingest:
     reach = await stack.enter_async_context(reaching(issuers, settings.fhir_networks))
     servers = Servers(issuers, "read", reach)
     neighbours = Neighbours(
-        session, staging_url=settings.staging_url, recommend_url=settings.recommend_url, timeout=settings.neighbour_seconds
+        session,
+        staging_url=settings.staging_url,
+        recommend_url=settings.recommend_url,
+        timeout=settings.neighbour_seconds,
+        secret=settings.service_secret,
     )
     answering = hooks(issuers, ledger, neighbours, reach, settings)
     inbox, channels = Inbox(ledger), Channels(issuers, settings)
     auditor = Auditor("ingest", VERSION, settings.audit_key.get_secret_value() if settings.audit_key else None)
     launches = _launches(settings, ledger, issuers)
+    trail = Trail(ledger, auditor, servers)
+    stack.push_async_callback(trail.close)
     grants = Grants(launches, Apps(issuers, reach), servers)
     rounds = Rounds(ledger, inbox, servers, neighbours, auditor, channels, grants, settings)
     conductor = Conductor(ledger, Steps(ledger, servers, neighbours, auditor, grants), rounds, settings, issuers.name)
     await conductor.start()
     stack.push_async_callback(conductor.close)
-    return Ingest(ledger, servers, neighbours, conductor, inbox, channels, rounds, launches, grants, answering)
+    return Ingest(ledger, servers, neighbours, conductor, inbox, channels, rounds, launches, grants, answering, trail)
 
 
 def _launches(settings: IngestSettings, ledger: Ledger, issuers: Issuers) -> Launches:
     key = settings.session_key.get_secret_value() if settings.session_key else None
     if key is None and any(issuer.launch for issuer in issuers):
         _log.warning("session_key_not_set", advice="set FIGARO_SESSION_KEY: without it a restart ends every session of the page")
+    if settings.audit_key is None and any(issuer.launch for issuer in issuers):
+        _log.warning("audit_key_not_set", advice="set FIGARO_AUDIT_KEY: without it the audit log does not tell who looked at whom")
     seal, hours, idle = Seal(key), settings.session_hours, settings.session_idle_minutes
     return Launches(ledger, issuers, seal, hours=hours, idle_minutes=idle, sign_ins=settings.sign_ins)
 

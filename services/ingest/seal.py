@@ -36,6 +36,10 @@ class Seal:
         except (InvalidToken, msgspec.DecodeError):
             return None
 
+    def mark(self, text: str) -> str:
+        """What is kept of something that could be guessed, and has to be known again."""
+        return hmac.new(self._cookies, b"mark " + text.encode(), sha256).hexdigest()
+
     def cookie(self, browser: str, *who: str) -> str:
         """The session cookie of a user in a browser: new after the sign-in, for no earlier cookie is like it (SE-01), and the same for
 

@@ -7,9 +7,7 @@ from typing import Annotated, Self
 
 from limits import parse
 from pydantic import AfterValidator, Field, SecretStr, model_validator
-from yarl import URL
 
-from shared.fhir.guard import is_loopback
 from shared.service.settings import Settings
 
 
@@ -57,8 +55,6 @@ class IngestSettings(Settings):
     """How often due patients become cases."""
     debounce_seconds: float = Field(default=60, ge=0)
     """How long a patient is due before a case is opened: notifications within that time make one case."""
-    public_url: str | None = None
-    """The address at which FHIR servers and engines reach ingest; Subscriptions point there."""
     notification_secret: SecretStr | None = Field(default=None, min_length=16)
     """What a notification from `fhir_base` must carry in a header. Without it none is accepted."""
     notification_secret_before: SecretStr | None = Field(default=None, min_length=16)
@@ -71,8 +67,6 @@ class IngestSettings(Settings):
     """Whether a sweep asks for deletions too, where the server tells them by `_history`."""
     recheck_days: float | None = Field(default=7, gt=0)
     """After so long without a case a sweep opens one for each patient with a CarePlan of ours."""
-    api_secret: SecretStr | None = Field(default=None, min_length=16)
-    """The bearer token that opens, lists and shows cases. Asked for wherever it is set; must be set unless `host` is this machine."""
     rate_notifications: Rate = "200/second"
     """How many notifications one client address, and one FHIR server, may send."""
     rate_cases: Rate = "200/second"
@@ -107,8 +101,8 @@ class IngestSettings(Settings):
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:
-        if self.api_secret is None and not is_loopback(URL.build(scheme="http", host=self.host)):
-            raise ValueError("FIGARO_API_SECRET is not set, and FIGARO_HOST lets others in: whoever reaches us could read every case")
+        if self.public and self.api_secret is None:
+            raise ValueError(f"{self.lacks('api_secret')}: whoever reaches us could read every case")
         return self
 
     @property

@@ -40,7 +40,7 @@ class Case(SQLModel, table=True):
 
 
 class InHand(SQLModel, table=True):
-    """What a case has so far; deleted when it is answered. All but the digest are compressed JSON."""
+    """What a case has so far; deleted when it is answered. `raw` to `recommendation` are compressed JSON, the others as in Answer."""
 
     __tablename__ = "in_hand"
 
@@ -50,12 +50,16 @@ class InHand(SQLModel, table=True):
     record: bytes
     staging: bytes | None = None
     recommendation: bytes | None = None
+    reader: str | None = None
+    whole: bool = True
 
 
 class Answer(SQLModel, table=True):
     """An answer that was published, with all that it was made of. Rows are added, and forgotten in the end; never changed.
 
     `mode` says how it was written: transaction, ordered, document, or page, where nothing was written and this is where it stands.
+    `reader` is by whose right the record was read: None by our own, else the `reader_key` of a user and her grant. `whole`: that right
+    reached all that our own would have read; without it nothing is written.
     """
 
     id: int | None = Field(default=None, primary_key=True)
@@ -74,10 +78,13 @@ class Answer(SQLModel, table=True):
     record: bytes
     staging: bytes
     recommendation: bytes
+    reader: str | None = None
+    whole: bool = True
 
     def says_the_same(self, other: Answer) -> bool:
-        """Whether both give one answer, from one record, by one knowledge, in one CarePlan."""
-        fields = ("digest", "staging_knowledge", "recommend_knowledge", "careplan", "careplan_version", "decision", "mode")
+        """Whether both give one answer, from one record, by one right and knowledge, in one CarePlan."""
+        told = ("careplan", "careplan_version", "decision", "mode", "reader", "whole")
+        fields = ("digest", "staging_knowledge", "recommend_knowledge", *told)
         return all(getattr(self, field) == getattr(other, field) for field in fields)
 
 
@@ -144,12 +151,16 @@ class Channel(SQLModel, table=True):
 
 
 class SignIn(SQLModel, table=True):
-    """A sign-in that has begun at an authorization server. `state` and `browser` are hashes, `sealed` what only its callback may read."""
+    """A sign-in that has begun at an authorization server. `state`, `browser` and `network`, whence it was begun, are hashes.
+
+    `sealed` is what only its callback may read.
+    """
 
     __tablename__ = "sign_in"
 
     state: str = Field(primary_key=True)
     browser: str
+    network: str = ""
     base: str
     sealed: bytes
     created: str
@@ -159,7 +170,8 @@ class SignIn(SQLModel, table=True):
 class LaunchSession(SQLModel, table=True):
     """One launch: a user, a patient, what was granted. `sealed` are the tokens, encrypted; `turn` counts how often they were replaced.
 
-    `browser` is the hash of its cookie, `claimed` since when one process renews the tokens. A row goes when the session ends.
+    `browser` is the hash of its cookie, `claimed` since when one process renews the tokens, `viewed` the answer that its page last showed.
+    A row goes when the session ends.
     """
 
     __tablename__ = "launch_session"
@@ -182,6 +194,7 @@ class LaunchSession(SQLModel, table=True):
     created: str
     seen: str
     ends: str
+    viewed: int | None = None
 
 
 class ClinicianDecision(SQLModel, table=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+import msgspec
 
 from examples.synthetic_patients import patients
 from services.ingest.app import create
@@ -71,11 +72,11 @@ class Made(NamedTuple):
         )
 
 
-def made(resources: list[Json]) -> Made:
-    """The answer to a patient's resources."""
+def made(resources: list[Json], unread: tuple[str, ...] = ()) -> Made:
+    """The answer to a patient's resources; `unread` are the types that nobody could see."""
     patient = next(f"Patient/{one['id']}" for one in resources if one["resourceType"] == "Patient")
     raw = [json.dumps(one).encode() for one in resources]
-    record = read_resources(patient, raw)
+    record = msgspec.structs.replace(read_resources(patient, raw), unread=unread)
     staging = stage(record, rules())
     return Made(patient, b"[" + b",".join(raw) + b"]", record, staging, recommend(record, staging, library()))
 

@@ -66,6 +66,18 @@ def test_api8_ingest_does_not_start_open_to_others_without_a_secret(host: str, m
     assert load(IngestSettings).host == host
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("PUBLIC_URL", "https://figaro.example"), ("PUBLIC_URL", "figaro.example"), ("TRUSTED_PROXIES", '["127.0.0.1"]')]
+)
+def test_api8_behind_a_proxy_the_address_it_listens_on_lets_nobody_in(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OWASP API8: a proxy on this machine leaves it 127.0.0.1, and brings everybody."""
+    monkeypatch.setenv(f"FIGARO_{name}", value)
+    with pytest.raises(Refused, match="FIGARO_API_SECRET is not set"):
+        load(IngestSettings)
+    monkeypatch.setenv("FIGARO_API_SECRET", SECRET)
+    assert load(IngestSettings).public
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_on_this_machine_alone_none_is_asked_for(host: str) -> None:
     assert IngestSettings(host=host).api_secret is None

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from services.ingest.doors.cds_hooks import LIMIT
-from services.ingest.hooks.prefetch import QUERIES
+from services.ingest.hooks.prefetch import MOST, QUERIES, Gathered, gathered
 from shared.service.log import configure
 from tests.ingest.hooking import LENT, ORIGIN, PEOPLE, SECRET, Ehr, Json, draft, ehr
 
@@ -264,6 +264,28 @@ async def test_ch_13_a_resource_that_names_nobody_is_not_used(peer: Ehr) -> None
     assert await peer.cards(call) == []
 
 
+@pytest.mark.parametrize("kind", ["AllergyIntolerance", "Observation", "BodyStructure", "Condition", "Medication", "Procedure"])
+async def test_ch_13_a_resource_of_two_patients_is_refused_whatever_it_is(peer: Ehr, kind: str) -> None:
+    for subject, patient in (("syn-126", "syn-125"), ("syn-125", "syn-126")):
+        call, of_both = peer.hook("syn-126"), {"resourceType": kind, "id": "x"}
+        of_both |= {"subject": {"reference": f"Patient/{subject}"}, "patient": {"reference": f"Patient/{patient}"}}  # type: ignore[dict-item]
+        call["prefetch"]["procedures"] = {"resourceType": "Bundle", "entry": [{"resource": of_both}]}
+        assert (await peer.call(VIEW, call))[0] == 400
+
+
+@pytest.mark.parametrize("more", [{}, {"subject": {"reference": "Patient/syn-126"}}])
+async def test_ch_13_a_bundle_in_a_bundle_is_not_looked_into(peer: Ehr, more: Json) -> None:
+    """Neither another patient's conditions nor her own are taken out of it."""
+    call = peer.hook("syn-126")
+    whole = [card["summary"] for card in await peer.cards(call)]
+    for inner in (peer.hook("syn-125"), call):
+        conditions = {**inner["prefetch"]["conditions"], **more}
+        call["prefetch"]["procedures"] = {"resourceType": "Bundle", "entry": [{"resource": conditions}]}
+        assert [card["summary"] for card in await peer.cards(call)] == whole
+    call["prefetch"]["conditions"] = {"resourceType": "Bundle", "entry": [{"resource": {**call["prefetch"]["conditions"], **more}}]}
+    assert await peer.cards(call) == []
+
+
 async def test_ch_20_what_is_missing_is_fetched_once_with_the_token_that_was_lent(peer: Ehr) -> None:
     """CH-20, CH-06, CH-12: from the issuer's own base; the answer is that of a whole prefetch, and the cut page is read to its end."""
     whole = [card["summary"] for card in await peer.cards(peer.hook("syn-126"))]
@@ -322,6 +344,23 @@ async def test_a_huge_prefetch_is_too_much(peer: Ehr) -> None:
     status, said, _ = await peer.call(VIEW, call)
     assert (status, said["issue"][0]["code"]) == (413, "too-long")
     assert (await peer.call(VIEW, peer.hook("syn-122", padding="x" * (LIMIT // 2))))[0] == 200
+
+
+@pytest.mark.parametrize("where", ["one key", "two keys", "orders"])
+async def test_more_resources_than_one_patient_has_are_too_many(peer: Ehr, where: str) -> None:
+    """413 that says what to do, and soon."""
+    many = [
+        {"resource": {"resourceType": "Procedure", "id": f"x{n}", "subject": {"reference": "Patient/syn-126"}}} for n in range(MOST + 1)
+    ]
+    call = peer.order("syn-126", *[one["resource"] for one in many if where == "orders"], draft("syn-126", "cisplatin"))
+    if where != "orders":
+        halves = [many, []] if where == "one key" else [many[: MOST // 2], many[MOST // 2 :]]
+        for key, half in zip(("procedures", "allergies"), halves, strict=True):
+            call["prefetch"][key] = {"resourceType": "Bundle", "entry": half}
+    begun = time.monotonic()
+    status, said, _ = await peer.call(SIGN, call)
+    assert (status, said["issue"][0]["code"]) == (413, "too-long")
+    assert time.monotonic() - begun < 5
 
 
 def told(card: str, **more: Any) -> Json:
@@ -420,6 +459,19 @@ async def test_ch_05_a_fhir_server_that_does_not_answer_holds_nobody_up(tmp_path
             assert card["summary"] == "Figaro's answer is not ready yet"
 
 
+async def test_ch_05_a_prefetch_that_takes_too_long_to_read_is_late_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*given: Any) -> Gathered:
+        time.sleep(2)
+        return gathered(*given)
+
+    monkeypatch.setattr("services.ingest.hooks.answer.gathered", slow)
+    async with ehr(tmp_path, hook_seconds=0.2, hook_limit_seconds=0.3) as peer:
+        begun = time.monotonic()
+        (card,) = await peer.cards(peer.hook("syn-126"))
+        assert time.monotonic() - begun < 1.5
+        assert card["summary"] == "Figaro's answer is not ready yet"
+
+
 async def test_lg_01_no_log_holds_anything_of_the_call(peer: Ehr) -> None:
     """No token, no patient, no comment; which service was asked and which kinds of cards came of it are told."""
     stream = io.StringIO()
@@ -431,3 +483,16 @@ async def test_lg_01_no_log_holds_anything_of_the_call(peer: Ehr) -> None:
     said = stream.getvalue()
     assert "hook_answered" in said
     assert not [word for word in ("syn-126", LENT, token, token.rpartition(".")[2], "Anna") if word in said]
+
+
+async def test_ch_12_treatments_that_were_not_delivered_count_as_unknown_and_never_as_none(peer: Ehr) -> None:
+    """Her lung metastasis came after treatment. Who cannot see the treatment does not call it IVB, or a first line eligible."""
+    call = peer.hook("syn-139")
+    for key in ("procedures", "medicationAdministrations", "medicationRequests", "medicationStatements"):
+        del call["prefetch"][key]
+    cards = await peer.cards(call)
+    assert cards[0]["summary"] == "FIGO 2018 IIB (could be IVB); metastatic sites: lung (equivocal); record not fully delivered"
+    assert "**State of the disease:** not known" in cards[0]["detail"]
+    said = one(cards, "candidates to discuss")["detail"]
+    assert ": eligible" not in said
+    assert "Which treatments has she had, and since when?" in said

@@ -13,11 +13,13 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp.web import Request, StreamResponse
+from pydantic import SecretStr
+from sqlmodel import update
 
 from services.ingest.decided import WHY, decisions_of, seen
 from services.ingest.decisions import NEEDED, Form, Stale, again, decide
 from services.ingest.instants import now
-from services.ingest.launches import Session, User
+from services.ingest.launched import Session, User
 from services.ingest.ledger import Ledger
 from services.ingest.neighbours import Neighbours
 from services.ingest.tables import Answer, ClinicianDecision, compressed
@@ -25,7 +27,7 @@ from services.recommend.app import create
 from services.recommend.decision import Answer as Values
 from services.recommend.settings import RecommendSettings
 from shared.fhir.client import FhirClient
-from shared.fhir.outcome import NotFound, Refused
+from shared.fhir.outcome import NotFound, Refused, Stuck
 from shared.fhir.transport import authority_of
 from shared.oncology.record import encode
 from shared.service.serving import served
@@ -34,7 +36,8 @@ from tests.peers.faults import Proxy, answered, faulty, lost_reply, passed
 
 Json = dict[str, Any]
 TOKEN = "canary-token-of-the-user"
-SCOPES = ("launch", "openid", "fhirUser", "patient/Patient.r", "patient/CarePlan.crus", "patient/Provenance.c")
+SECRET = SecretStr("a service secret of this test")
+SCOPES = ("launch", "openid", "fhirUser", "patient/*.rs", "patient/CarePlan.crus", "patient/Provenance.c")
 REGIMEN = "pembrolizumab-cisplatin-paclitaxel"
 
 
@@ -116,11 +119,14 @@ async def page(sekmet: str, ledger: Ledger) -> AsyncIterator[Page]:
         chart = await Chart(server, "ivb-cps-10").load()
         made = await server.create({"resourceType": "Practitioner", "name": [{"family": "Example", "text": "Dr Synthetic Example"}]})
         plan = await chart.publish()
-        async with served(create(RecommendSettings(fhir_base=proxy.base_url))) as address:
-            neighbours = Neighbours(session, staging_url="http://127.0.0.1:1", recommend_url=address, timeout=20)
+        async with served(create(RecommendSettings(fhir_base=proxy.base_url, service_secret=SECRET))) as address:
+            neighbours = Neighbours(session, staging_url="http://127.0.0.1:1", recommend_url=address, timeout=20, secret=SECRET)
             found = Page(Running(ledger, neighbours), chart, proxy, await chart.answer())
             found.session = found.by(made.reference)
             found.answer = found.keep(plan.careplan, plan.version, plan.decision)
+            case = ledger.answer(found.answer)
+            assert case is not None
+            found.session = dataclasses.replace(found.session, case=case.case)
             yield found
 
 
@@ -298,6 +304,52 @@ async def test_fc07_a_lost_reply_is_asked_again_under_the_same_id_and_found(page
     page.proxy.plan()
     done = await again(page.running, page.session, page.authority, kept.id)
     assert done.state == "written"
+    assert len([note for note in (await page.plan())["note"] if "extension" in note]) == 1
+
+
+class SignedOut:
+    """The right of a session that has ended."""
+
+    async def header(self) -> str:
+        raise Stuck("The session has ended.")
+
+    async def refused(self, header: str | None = None) -> None: ...
+
+
+async def moves_on(page: Page, kept: ClinicianDecision, what: str) -> None:
+    """What makes a page stale after its decision was kept."""
+    if what == "case-under-way":
+        page.running.ledger.open(page.session.base, page.session.patient)
+    elif what == "newer-answer":
+        page.keep(kept.careplan, kept.careplan_version, "another", digest="another record")
+    else:
+        done = await page.send(page.form("decline", reason="New neuropathy."), page.by("Practitioner/other", "dr-8"))
+        assert done.why == "signed-out", "kept as well, so that the plan is still of the version that was seen"
+
+
+@pytest.mark.parametrize("what", ["case-under-way", "newer-answer", "decided-meanwhile"])
+@pytest.mark.parametrize("way", ["again", "the same form"])
+async def test_a_kept_decision_that_has_become_stale_is_not_written_when_it_is_sent_again(page: Page, what: str, way: str) -> None:
+    form, hers = page.form(reason="On the old record."), page.authority
+    page.authority = SignedOut()
+    kept = await page.send(form)
+    assert (kept.state, kept.why) == ("kept", "signed-out")
+    await moves_on(page, kept, what)
+    page.authority = hers
+    for _ in range(2):
+        with pytest.raises(Stale, match="look again"):
+            await (again(page.running, page.session, hers, kept.id) if way == "again" else page.send(form))
+    assert [row.why for row in page.decisions() if row.id == kept.id] == ["changed"]
+    assert (await page.plan())["status"] == "draft"
+
+
+async def test_fc07_a_decision_that_was_written_and_whose_reply_was_lost_is_found_although_the_page_is_stale_by_now(page: Page) -> None:
+    form = page.form()
+    done = await page.send(form)
+    page.running.ledger.open(page.session.base, page.session.patient)
+    with page.running.ledger.transaction() as session:
+        session.exec(update(ClinicianDecision).values(state="kept", why="unavailable", written_version=None))
+    assert (await page.send(form)).written_version == done.written_version
     assert len([note for note in (await page.plan())["note"] if "extension" in note]) == 1
 
 

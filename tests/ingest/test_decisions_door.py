@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from services.ingest.app import create as ingest_app
 from services.ingest.decided import decisions_of, seen
@@ -32,6 +33,7 @@ Json = dict[str, Any]
 TOKEN = "canary-token-of-the-user"
 REGIMEN = "pembrolizumab-cisplatin-paclitaxel"
 PUBLIC = "http://127.0.0.1:9"
+SECRET = SecretStr("a service secret of this test")
 OURS = {"Sec-Fetch-Site": "same-origin", "Origin": PUBLIC}
 
 
@@ -94,9 +96,9 @@ async def clinic(sekmet: str, tmp_path: Path) -> AsyncIterator[Clinic]:
         server = await stack.enter_async_context(FhirClient(sekmet))
         chart = await Chart(server, "ivb-cps-10").load()
         made = await server.create({"resourceType": "Practitioner", "name": [{"family": "Example", "text": "Dr Synthetic Example"}]})
-        recommend = await stack.enter_async_context(served(recommend_app(RecommendSettings(issuers=issuers))))
+        recommend = await stack.enter_async_context(served(recommend_app(RecommendSettings(issuers=issuers, service_secret=SECRET))))
         staging = await stack.enter_async_context(served(staging_app(StagingSettings())))
-        urls: Json = {"staging_url": staging, "recommend_url": recommend, "public_url": PUBLIC}
+        urls: Json = {"staging_url": staging, "recommend_url": recommend, "public_url": PUBLIC, "service_secret": SECRET}
         app = ingest_app(IngestSettings(issuers=issuers, data_directory=tmp_path / "data", poll_seconds=0.05, **urls))
         address = await stack.enter_async_context(served(app))
         found = Clinic(app.state.ingest, address, chart, http)

@@ -107,6 +107,9 @@ async def test_marks_and_sessions_go_too(tmp_path: Path, whose: str) -> None:
         async def drop(self, runs: list[str]) -> None:
             assert runs == []
 
+        async def forget(self, base: str, patient: str) -> int:
+            return 0
+
     ledger, base = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), "http://127.0.0.1:9/fhir"
     ledger.mark_due(base, ["Patient/1", "Patient/2"])
     with ledger.transaction() as session:
@@ -115,7 +118,7 @@ async def test_marks_and_sessions_go_too(tmp_path: Path, whose: str) -> None:
         session.add(
             LaunchSession(id="s", browser="b", base=base, patient=whose, scopes="", csrf="c", sealed=b"s", created=at, seen=at, ends=at)
         )
-    assert await erase(ledger, Nothing(), base, whose) == {"due": 1, "launch_session": 1, "notice": 1}
+    assert await erase(ledger, Nothing(), Nothing(), base, whose) == {"due": 1, "launch_session": 1, "notice": 1}
     other = "Patient/2" if whose == "Patient/1" else "Patient/1"
     assert [due.patient for due in ledger.due("9999")] == [other]
     ledger.close()

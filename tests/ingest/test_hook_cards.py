@@ -42,6 +42,12 @@ def test_ch_30_a_summary_has_fewer_than_140_code_points(character: str) -> None:
     assert "<" not in summary("<script>")
 
 
+def test_ch_30_what_was_not_delivered_is_never_cut_from_a_summary() -> None:
+    said = summary("metastatic sites: " + "lung, " * 40, end="; record not fully delivered")
+    assert len(said) < 140
+    assert said.endswith("…; record not fully delivered")
+
+
 def test_ch_05_an_order_that_was_not_checked_says_so_with_a_page_to_open_or_without() -> None:
     assert [one.card.links for one in late("order-sign", None)] == [()]
     assert list(late("patient-view", None)) == []

@@ -49,6 +49,16 @@ def test_ch_40_feedback_counts_once_and_comments_are_kept_only_where_the_setting
     ledger.close()
 
 
+def test_ch_40_a_reason_that_was_not_offered_is_kept_as_other_and_not_word_for_word(database: str) -> None:
+    ledger = Ledger(database)
+    kept = HookLedger(ledger, comments=False)
+    kept.told("one", SERVICE, feedback_of(OVERRIDDEN.replace(b"considered", b"Anna Example")))
+    assert [found["reason"] for found in kept.shown(SERVICE)["outcomes"]] == ["other"]  # type: ignore[attr-defined]
+    with ledger.transaction() as session:
+        assert [row.reason for row in session.exec(select(HookFeedback))] == ["other"]
+    ledger.close()
+
+
 def test_cards_and_feedback_are_forgotten_with_the_answers(database: str) -> None:
     ledger = Ledger(database)
     kept = HookLedger(ledger, comments=False)

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
 from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jws import JWSRegistry, serialize_compact
 from pydantic import SecretStr
 
 from services.ingest.app import create
@@ -22,7 +23,7 @@ from shared.service.serving import served
 from shared.smart.issuers import read_issuers
 from shared.smart.key_sets import PATIENCE, KeySet, usable
 from tests.docs.markdown import ROOT, blocks
-from tests.ingest.hooking import PUBLIC, Ehr, ehr
+from tests.ingest.hooking import ISS, PUBLIC, Ehr, ehr
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HERE = "/cds-services"
@@ -72,6 +73,16 @@ async def test_ch_50_ch_51_a_token_that_is_wrong_is_not_accepted(peer: Ehr, wron
     status, said, headers = await peer.call(HERE, token=peer.token(HERE, **wrong))
     assert (status, headers["WWW-Authenticate"], said["resourceType"]) == (401, "Bearer", "OperationOutcome")
     assert "other.example" not in str(said)
+
+
+async def test_ch_51_half_a_character_for_an_id_is_not_accepted(peer: Ehr) -> None:
+    """JSON can escape it, and no encoding has it."""
+    now = int(time.time())
+    claims = {"iss": ISS, "aud": f"{PUBLIC}{HERE}", "iat": now, "exp": now + 300, "jti": "\ud800x"}
+    header, registry = {"alg": "ES384", "kid": "k1", "typ": "JWT"}, JWSRegistry(algorithms=["ES384"])
+    token = serialize_compact(header, json.dumps(claims).encode(), peer.key, registry=registry)
+    status, said, headers = await peer.call(HERE, token=token)
+    assert (status, headers["WWW-Authenticate"], "jti" in str(said)) == (401, "Bearer", True)
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "e30.e30.", "x" * 9000, "eyJhbGciOiJub25lIn0.e30."], ids=range(6))
@@ -211,11 +222,21 @@ async def test_ch_51_without_a_public_address_there_is_no_audience_and_no_start(
 
 
 async def test_clients_without_a_token_are_for_this_machine_only(tmp_path: Path) -> None:
-    file = issuers(tmp_path, "{auth: none}")
+    file = issuers(tmp_path, "{auth: none, origins: ['https://ehr.example']}")
     settings = IngestSettings(issuers=file, data_directory=tmp_path)
-    async with served(create(settings)) as url, ClientSession() as session, session.get(f"{url}/cds-services") as answer:
-        assert answer.status == 200
-    app = create(IngestSettings(issuers=file, data_directory=tmp_path, host="0.0.0.0", api_secret=SecretStr("x" * 16)))
-    with pytest.raises(Refused, match="FIGARO_HOST"):
-        async with app.router.lifespan_context(app):
-            pass
+    async with served(create(settings)) as url, ClientSession() as session:
+        callers = [
+            ({}, 200),
+            ({"Origin": "https://ehr.example"}, 200),
+            ({"Origin": "https://evil.example"}, 403),
+            ({"Host": "evil.example"}, 421),
+        ]
+        for headers, wanted in callers:
+            async with session.get(f"{url}/cds-services", headers=headers) as answer:
+                assert answer.status == wanted
+    for told in ({"host": "0.0.0.0"}, {"public_url": PUBLIC}, {"trusted_proxies": ("127.0.0.1",)}):
+        open_to_others: dict[str, Any] = {**told, "api_secret": SecretStr("x" * 16)}
+        app = create(IngestSettings(issuers=file, data_directory=tmp_path, **open_to_others))
+        with pytest.raises(Refused, match="FIGARO_HOST, FIGARO_PUBLIC_URL or FIGARO_TRUSTED_PROXIES"):
+            async with app.router.lifespan_context(app):
+                pass

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -21,9 +22,9 @@ from services.ingest.app import create
 from services.ingest.grants import Grants
 from services.ingest.instants import now
 from services.ingest.launched import Begun, Tokens
-from services.ingest.launches import Launches
+from services.ingest.launches import CLAIM_LIFE, Launches
 from services.ingest.ledger import Ledger
-from services.ingest.seal import Seal
+from services.ingest.seal import Seal, fingerprint
 from services.ingest.sessions import set_cookie
 from services.ingest.settings import IngestSettings
 from services.ingest.tables import LaunchSession, SignIn
@@ -32,6 +33,8 @@ from shared.fhir.outcome import Refused, Stuck, Unavailable
 from shared.service.embedded import embedded_fhir_server
 from shared.smart.app import Apps
 from shared.smart.code import Grant
+from shared.smart.discovery import SmartConfiguration
+from shared.smart.exchange import TOTAL
 from shared.smart.issuers import Issuer, Issuers, read_issuers
 from shared.smart.keys import jwks, keys_in, new_key
 from shared.smart.launch import Launch
@@ -93,6 +96,76 @@ async def test_sm60_and_sm61_of_many_who_need_it_in_two_processes_one_renews_the
     assert held is not None
     assert headers == {f"Bearer {held.tokens.access}"}
     assert held.turn == 2
+
+
+async def test_sm61_a_slow_configuration_and_a_slow_token_endpoint_make_no_token_be_used_twice(
+    here: Hospital, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The times in proportion, a tenth or less: both may take 20 s, a claim lasts 60 s."""
+    assert CLAIM_LIFE.total_seconds() > 2 * TOTAL
+    session = await here.entered(browser)
+    await here.done(session.case)
+    spent(here, session.id)
+    monkeypatch.setattr("services.ingest.launches.CLAIM_LIFE", timedelta(seconds=2))
+    here.ehr.bend.slow = 1.5
+    configured = here.registration.configuration
+
+    async def slow() -> SmartConfiguration:
+        await asyncio.sleep(1.5)
+        return await configured()
+
+    monkeypatch.setattr(here.registration, "configuration", slow)
+    asked = []
+    for _ in range(5):
+        asked.append(asyncio.create_task(here.ingest.grants.authority(session.id).header()))
+        await asyncio.sleep(0.5)
+    assert len(set(await asyncio.gather(*asked))) == 1
+    assert len([form for form in here.ehr.forms if "refresh_token" in form]) == 1
+    assert here.ehr.problems == []
+
+
+async def test_sm62_a_configuration_that_cannot_be_had_leaves_the_server_alone_for_some_seconds(
+    here: Hospital, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    spent(here, session.id, until=30)
+    asked: list[int] = []
+
+    async def down() -> SmartConfiguration:
+        asked.append(1)
+        raise Unavailable("The smart-configuration cannot be had.")
+
+    monkeypatch.setattr(here.registration, "configuration", down)
+    token = here.ingest.grants.authority(session.id)
+    assert await token.header() == await token.header()
+    assert len(asked) == 1
+
+
+async def test_sm64_a_token_that_is_renewed_while_its_session_ends_is_given_back(here: Hospital, browser: Browser) -> None:
+    session = await here.entered(browser)
+    await here.done(session.case)
+    spent(here, session.id)
+    here.ehr.bend.slow = 0.5
+    renewing = asyncio.create_task(here.ingest.grants.authority(session.id).header())
+    while not [form for form in here.ehr.forms if "refresh_token" in form]:  # noqa: ASYNC110 -- told by the peer
+        await asyncio.sleep(0.02)
+    with here.ingest.ledger.transaction() as ledger:
+        ledger.exec(delete(LaunchSession))
+    with pytest.raises(Stuck, match="launch again"):
+        await renewing
+    assert here.ehr.revoking == ["refresh_token", "access_token"]
+
+
+async def test_sm64_the_tokens_of_a_patient_who_is_erased_are_given_back(here: Hospital, browser: Browser) -> None:
+    session, other = await here.entered(browser), await here.entered(browser, "p2")
+    await here.done(session.case)
+    async with aiohttp.ClientSession() as asking, asking.post(f"{here.url}/cases/erase", json={"patient": session.patient}) as answer:
+        assert answer.status == 200
+        assert (await answer.json())["erased"]["launch_session"] == 1
+    assert here.ehr.revoking == ["refresh_token", "access_token"]
+    assert here.session(browser, session.id) is None
+    assert here.session(browser, other.id) is not None
 
 
 async def test_sm61_a_refresh_token_is_replaced_each_time_and_never_used_twice(here: Hospital, browser: Browser) -> None:
@@ -266,7 +339,8 @@ def test_se01_the_cookie_is_as_the_place_needs_it(public: str, embedded: bool, p
     ("public", "said"), [(None, "FIGARO_PUBLIC_URL is not set"), ("http://figaro.example", "https"), ("https://x.example?y=1", "https")]
 )
 async def test_without_a_safe_public_address_nothing_starts(fhir: str, tmp_path: Path, public: str | None, said: str) -> None:
-    app = create(IngestSettings(issuers=issuers_file(tmp_path, fhir, APPS["public"]), public_url=public, data_directory=tmp_path / "data"))
+    file, secret = issuers_file(tmp_path, fhir, APPS["public"]), SecretStr(KEY)
+    app = create(IngestSettings(issuers=file, public_url=public, data_directory=tmp_path / "data", api_secret=secret))
     with pytest.raises(Refused, match=said):
         async with app.router.lifespan_context(app):
             pass
@@ -280,6 +354,9 @@ def test_the_ledger_of_launches_works_on_each_database(database: str) -> None:
     launches = Launches(Ledger(database), Issuers((issuer,)), Seal(KEY), hours=8, idle_minutes=60, sign_ins=2)
     begun = Begun("v", "n", "https://ehr.example/token", "https://f.example/callback/ehr", None, ("launch",))
     assert [launches.begin(state, "browser", issuer.base, begun) for state in ("a", "b", "c")] == [True, True, False]
+    assert launches.take("a", ["browser"], issuer.base) == "unknown", "the oldest made way"
+    assert launches.take("c", ["other", "browser"], issuer.base) == begun
+    assert launches.begin("a", "browser", issuer.base, begun)
     assert launches.take("a", ["other", "browser"], issuer.base) == begun
     assert launches.take("a", ["browser"], issuer.base) == "used"
     assert launches.take("b", ["browser"], "https://other.example") == "elsewhere"
@@ -300,6 +377,39 @@ def test_the_ledger_of_launches_works_on_each_database(database: str) -> None:
     assert [launches.claim(launch, 1), launches.claim(launch, 2)] == [False, True]
     assert launches.end(launch) == (issuer.base, Tokens("t2", "r2", 1, 2))
     assert launches.end(launch) is None
+
+
+def test_se12_who_begins_many_sign_ins_keeps_nobody_else_out(database: str) -> None:
+    """Neither of another network, nor at another issuer; IPv6 counts by /64, and an IPv4 address is one however it is written."""
+    launch = Launch(client_id="x", client="public", embedded=False)
+    issuers = [Issuer(id=name, base=f"https://{name}.example/fhir", write_mode="page", launch=launch) for name in ("one", "two")]
+    launches = Launches(Ledger(database), Issuers(tuple(issuers)), Seal(KEY), hours=8, idle_minutes=60, sign_ins=6)
+    begun = Begun("v", "n", "https://one.example/token", "https://f.example/callback/one", None, ("launch",))
+    one, two = (issuer.base for issuer in issuers)
+
+    def begin(state: str, base: str, client: str) -> bool:
+        return launches.begin(state, "browser", base, begun, client)
+
+    def waits(state: str, base: str) -> bool:
+        return launches.take(state, ["browser"], base) == begun
+
+    assert begin("hers", one, "10.1.1.1")
+    assert begin("elsewhere", two, "10.1.1.1")
+    for number in range(20):
+        begin(f"flood{number}", one, ("198.51.100.7", "::ffff:198.51.100.8", "198.51.100.255")[number % 3])
+    with launches._store.transaction() as session:
+        assert session.get(SignIn, fingerprint("hers")) is not None
+    assert begin("not hers", one, "10.1.2.1") is False, "in the place of the oldest, which here is hers"
+    begin("of the flood", one, "198.51.100.9")
+    assert [waits("hers", one), waits("flood17", one), waits("flood18", one), waits("flood19", one)] == [False, False, False, True]
+    assert [waits("not hers", one), waits("of the flood", one), waits("elsewhere", two)] == [True, True, True]
+    begin("a", two, "2001:db8::1")
+    begin("b", two, "2001:db8:0:1::1")
+    begin("c", two, "2001:db8:0:2::1")
+    begin("d", two, "2001:db8:0:1:ffff::1")
+    assert [waits(state, two) for state in "abcd"] == [True, False, True, True]
+    with launches._store.transaction() as session:
+        assert not [row for row in session.exec(select(SignIn)) if "." in row.network or ":" in row.network], "no address is kept"
 
 
 async def test_over_https_with_all_three_services_a_launch_is_answered_and_nothing_is_written(

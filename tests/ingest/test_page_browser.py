@@ -13,6 +13,7 @@ from axe_playwright_python.async_playwright import Axe  # type: ignore[import-un
 from playwright.async_api import Browser, Page, async_playwright
 
 from services.ingest.pages.rendering import static_name
+from services.ingest.tables import InHand
 from shared.fhir.outcome import Stuck, to_bytes
 from tests.ingest.answered import Json, Ward, answered, made, synthetic, ward
 from tests.peers.chromium import chromium
@@ -163,7 +164,8 @@ async def test_an_earlier_answer_is_shown_at_once_while_the_record_is_checked(he
     one = answered("syn-118")._replace(patient="Patient/again")
     here.shown(one)
     launch = here.launch(one.patient)
-    here.case(launch, one.patient)
+    case, kept = here.case(launch, one.patient), one.answer("")
+    here.ingest.ledger.pulled(InHand(case=case, digest=kept.digest, raw=kept.raw, record=kept.record))
     async with tab(browser, here) as (page, _):
         await page.goto(f"{here.address}/app/{launch}")
         assert "from 20 Nov 2026, 14:32 UTC" in await page.locator(".notice").inner_text()

@@ -80,6 +80,24 @@ def test_the_headline_is_the_stage_and_its_interval() -> None:
     assert {notch.stage: notch.state for notch in open_.scale if notch.state} == {"IIB": "is", "IVB": "could"}
 
 
+@pytest.mark.parametrize(
+    ("name", "hidden", "stage", "interval", "disease"),
+    [
+        ("syn-139", ("Procedure", "MedicationAdministration"), "IIB", "Could still be IVB.", "Not known: not everything was read"),
+        ("syn-044", ("AllergyIntolerance",), "IVB", "What was read leaves no other stage.", "At first diagnosis"),
+    ],
+)
+def test_the_record_settles_nothing_where_some_of_it_was_not_read(
+    name: str, hidden: tuple[str, ...], stage: str, interval: str, disease: str
+) -> None:
+    page = made([one for one in synthetic()[name] if one["resourceType"] not in hidden], tuple(sorted(hidden))).view()
+    assert (page.headline.stage, page.headline.settled) == (stage, False)
+    assert page.headline.interval.startswith(f"{interval} Not read, or not wholly: ")
+    assert page.headline.interval.endswith(" What is silent there is unknown, not absent.")
+    assert dict(page.headline.facts)["Disease"] == disease
+    assert "The record settles it" not in html(page)
+
+
 def test_after_a_recurrence_the_headline_says_that_the_stage_is_of_the_diagnosis() -> None:
     headline = view("syn-140").headline
     assert (headline.stage, headline.now) == ("IB3", "Recurrent disease now; a stage never changes after treatment.")

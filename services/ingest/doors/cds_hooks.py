@@ -19,6 +19,7 @@ from services.ingest.hooks.request import asked
 from services.ingest.limiting import limited, limited_for
 from services.ingest.running import ingest_of
 from shared.fhir.outcome import NotFound, Refused, Unavailable
+from shared.service.access import from_here
 from shared.smart.hooks import Caller
 
 LIMIT: Final = 10_000_000  # bytes of a call with its prefetch
@@ -38,7 +39,10 @@ log = structlog.get_logger("figaro.ingest")
 async def _caller(request: Request) -> Caller:
     """Who calls. The path is that of the route, below the public address: neither Host nor a proxy has a say in it (CH-51)."""
     path = request.scope["route"].path.format(**request.path_params)
-    caller = await ingest_of(request).hooks.trust.caller(request.headers.get("authorization"), path)
+    trust = ingest_of(request).hooks.trust
+    caller = await trust.caller(request.headers.get("authorization"), path)
+    if caller.client.auth == "none" and request.headers.get("origin") not in trust.origins:
+        from_here(request)
     limited_for(request, "hooks", caller.issuer.id)
     return caller
 

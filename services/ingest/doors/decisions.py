@@ -30,7 +30,9 @@ async def decided(request: Request, session: Guarded) -> Response:
     """What she decided; the page then shows it, and whether it is written or only kept."""
     ingest = ingest_of(request)
     try:
-        await decide(ingest, session, ingest.grants.authority(session.id), await _form(request))
+        form = await _form(request)
+        ingest.trail.tell(session, "decide")  # also where it is refused: she tried
+        await decide(ingest, session, ingest.grants.authority(session.id), form)
     except FigaroError as error:
         return await _said(ingest, session, error)
     return _back(request, session)
@@ -41,6 +43,7 @@ async def sent_again(request: Request, session: Guarded, act: str) -> Response:
     """A decision of hers that is only kept, once more."""
     ingest = ingest_of(request)
     try:
+        ingest.trail.tell(session, "decide")
         await again(ingest, session, ingest.grants.authority(session.id), act)
     except FigaroError as error:
         return await _said(ingest, session, error)
@@ -54,8 +57,8 @@ async def _form(request: Request) -> Form:
     if len(values.get("reason", "")) > LONGEST:
         raise Refused(f"Nothing was decided: a reason or comment may have {LONGEST} characters at most.", code="too-long")
     try:
-        if any(len(sent.getlist(name)) > 1 for name in _FIELDS):
-            raise ValueError("doubled")
+        if any(len(sent.getlist(name)) > 1 for name in _FIELDS) or any("\0" in value for value in values.values()):
+            raise ValueError("doubled, or what no database keeps")
         return msgspec.convert(values, Form, strict=False)
     except (msgspec.ValidationError, ValueError):
         raise Refused("Nothing was decided: the form is not whole.") from None

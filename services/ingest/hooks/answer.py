@@ -47,15 +47,17 @@ class Answering:
     async def cards(self, call: Asked, base: str) -> list[Given]:
         """The cards for a call of the CDS client whose FHIR server is at `base`.
 
-        Raises Refused (400: another patient's resources, 412: essentials neither delivered nor to be had) and Unavailable.
+        Raises Refused (400: another patient's resources, 412: essentials neither delivered nor to be had, 413: too many) and Unavailable.
         """
-        delivered = await asyncio.to_thread(gathered, call.prefetch or {}, call.patient, base)
-        fetch = bool(call.fhir_authorization and (delivered.missing or delivered.partial))
-        if not fetch:
-            _enough(delivered)
-        hurry = call.hook == "patient-view" and not fetch
+        begun, fetch = asyncio.get_running_loop().time(), False
         try:
-            async with asyncio.timeout(self._deadlines.soft if hurry else self._deadlines.hard):
+            async with asyncio.timeout(self._deadlines.soft if call.hook == "patient-view" else self._deadlines.hard) as deadline:
+                delivered = await asyncio.to_thread(gathered, call.prefetch or {}, call.patient, base)
+                fetch = bool(call.fhir_authorization and (delivered.missing or delivered.partial))
+                if fetch:
+                    deadline.reschedule(begun + self._deadlines.hard)
+                else:
+                    _enough(delivered)
                 return await self._in_time(call, delivered, base)
         except TimeoutError:
             _log.warning("hook_late", hook=call.hook, fetched=fetch)
@@ -80,7 +82,7 @@ class Answering:
         """The anticancer drugs that are being ordered; none of them where none was just selected. None for a hook without orders."""
         if call.hook == "patient-view":
             return None
-        found = orders(call.context.draft_orders, call.patient, base)
+        found = await asyncio.to_thread(orders, call.context.draft_orders, call.patient, base)
         named = await self._neighbours.drugs([order.medication for order in found]) if found else []
         selected = call.context.selections
         if selected is not None and not any(drugs for order, drugs in zip(found, named, strict=True) if order.id in selected):
@@ -128,7 +130,8 @@ def _record(patient: str, delivered: Gathered) -> Record:
         Issue(severity="warning", code="resource-unreadable", text=f"{one} does not say whose it is; it is not used.", sources=(one,))
         for one in delivered.nameless
     )
-    return msgspec.structs.replace(record, issues=(*record.issues, *nameless)) if nameless else record
+    unread = tuple(sorted({QUERIES[key].type for key in (*delivered.missing, *delivered.partial)} - {"Patient"}))
+    return msgspec.structs.replace(record, issues=(*record.issues, *nameless), unread=unread)
 
 
 def _lacking(delivered: Gathered) -> str:

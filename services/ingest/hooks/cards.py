@@ -138,11 +138,12 @@ class Dealer:
     def _stage(self, edition: EditionStage) -> Given:
         old = self._staging.editions.get(OLD, EditionStage())
         sites = [_site(one) for one in self._staging.metastases if one.site_class not in ("regional-node", "adjacent")]
-        open_ = f" (could be {', '.join(edition.could_be)})" if edition.could_be else ""
+        open_ = f" (could be {_could(edition.could_be)})" if edition.could_be else ""
         text = f"FIGO 2018 {edition.label}{open_}; metastatic sites: {', '.join(sites) or 'none recorded'}"
+        text = summary(text, end="; record not fully delivered" if self._record.unread else "")
         lines = [
             f"**FIGO 2018: {edition.label}**{open_}. FIGO 2009: {old.label or 'not settled'}.",
-            f"**State of the disease:** {self._staging.disease_state}.",
+            f"**State of the disease:** {self._staging.known_state or 'not known, since not everything was read'}.",
             bullets(
                 self._rule(because.says, because.sources, because.reference, because.place, because.checked) for because in edition.because
             ),
@@ -237,6 +238,10 @@ def _list(names: Sequence[str]) -> str:
 
 def _site(one: Metastasis) -> str:
     return one.site.replace("-", " ") + ("" if one.certainty == "definite" else f" ({one.certainty})")
+
+
+def _could(stages: Sequence[str]) -> str:
+    return ", ".join(stages) if len(stages) <= _SHOWN else f"any of {len(stages)} stages from {stages[0]} to {stages[-1]}"
 
 
 def _cap(cap: float | None) -> str:

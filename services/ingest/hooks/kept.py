@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 from sqlmodel import col, delete, func, select
 
-from services.ingest.hooks.cards import Given
+from services.ingest.hooks.cards import OVERRIDES, Given
 from services.ingest.instants import now
 from services.ingest.store import Store
 from services.ingest.tables import HookCard, HookFeedback, HookToken
@@ -20,6 +20,7 @@ from shared.fhir.outcome import Refused
 
 MOST: Final = 500  # items of one feedback
 COMMENT: Final = 4_000  # characters of one that are kept
+_REASONS: Final = frozenset(one.code for one in OVERRIDES)
 _CODE: Final = re.compile(r"[^\s]+( [^\s]+)*")
 _LATEST: Final = 100
 
@@ -89,7 +90,7 @@ class HookLedger:
             "outcome": one.outcome,
             "at": one.outcome_timestamp,
             "service": service,
-            "reason": override.reason.code if override and override.reason else None,
+            "reason": _offered(override.reason.code) if override and override.reason else None,
             "comment": (override.user_comment or "")[:COMMENT] or None if override and self._comments else None,
             "received": now(),
         }
@@ -143,6 +144,11 @@ def _wrong(one: Feedback) -> str | None:
     except ValueError:
         return "has an `outcomeTimestamp` that is no instant"
     return None
+
+
+def _offered(code: str) -> str:
+    """A reason of ours; another may be a name, or a story."""
+    return code if code in _REASONS else "other"
 
 
 def _short(code: str) -> bool:

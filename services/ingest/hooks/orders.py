@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from services.ingest.hooks.prefetch import verified
+from services.ingest.hooks.prefetch import few, verified
 from shared.fhir.outcome import Refused
 from shared.fhir.resources import Quantity
 from shared.oncology.recommendation import Candidate, Caution, DoseAmount
@@ -86,6 +86,7 @@ def orders(drafts: msgspec.Raw, patient: str, base: str) -> list[Order]:
         bundle = _Bundle("")
     if bundle.resource_type != "Bundle":
         raise Refused("`context.draftOrders` is not a FHIR Bundle.", status=400)
+    few(len(bundle.entry))
     entries = [(entry.full_url, bytes(entry.resource)) for entry in bundle.entry if bytes(entry.resource)]
     medications = {name: read for url, raw in entries if _kind(raw) == "Medication" for name, read in _addressed(url, raw)}
     found = []

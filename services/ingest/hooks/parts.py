@@ -6,14 +6,12 @@ import asyncio
 from typing import NamedTuple
 
 import aiohttp
-from yarl import URL
 
 from services.ingest.hooks.answer import Answering, Deadlines
 from services.ingest.hooks.kept import HookLedger
 from services.ingest.neighbours import Neighbours
 from services.ingest.settings import IngestSettings
 from services.ingest.store import Store
-from shared.fhir.guard import is_loopback
 from shared.smart.hooks import Trust
 from shared.smart.issuers import Issuers
 
@@ -33,7 +31,6 @@ def hooks(issuers: Issuers, store: Store, neighbours: Neighbours, session: aioht
     async def unseen(token: str, until: float) -> bool:
         return await asyncio.to_thread(kept.unseen, token, until)
 
-    here = is_loopback(URL.build(scheme="http", host=settings.host))
-    trust = Trust(issuers, session, unseen, public_url=settings.public_url, loopback=here)
+    trust = Trust(issuers, session, unseen, public_url=settings.public_url, loopback=not settings.public)
     launch = f"{settings.public_url.rstrip('/')}/launch" if settings.public_url else None
     return Hooks(trust, Answering(neighbours, session, Deadlines(settings.hook_seconds, settings.hook_limit_seconds), launch), kept)

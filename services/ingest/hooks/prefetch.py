@@ -13,6 +13,7 @@ from shared.fhir.bundle import READ
 from shared.fhir.outcome import Refused
 
 PATIENT_ID: Final = "{{context.patientId}}"
+MOST: Final = 5_000  # resources of one call; of one patient a few hundred are asked for
 ESSENTIAL: Final = frozenset({"patient", "conditions"})
 _NAMES: Final = {
     "Condition": "conditions",
@@ -117,11 +118,13 @@ _OURS = frozenset(kind.__name__ for kind in READ) - {"Patient", "Medication"}
 
 
 def gathered(prefetch: Mapping[str, msgspec.Raw], patient: str, base: str) -> Gathered:
-    """What came under our keys. Raises Refused (400) where a resource is another patient's."""
+    """What came under our keys. Raises Refused (400) where a resource is another patient's, 413 where there are more than `MOST`."""
     resources: list[bytes] = []
     missing, partial, nameless = [], [], []
+    room = MOST
     for key in QUERIES:
-        came = _came(prefetch.get(key))
+        came = _came(prefetch.get(key), room)
+        room -= len(came[0]) if came else 0
         if came is None:
             missing.append(key)
             continue
@@ -138,7 +141,14 @@ def gathered(prefetch: Mapping[str, msgspec.Raw], patient: str, base: str) -> Ga
     return Gathered(tuple(dict.fromkeys(resources)), tuple(missing), tuple(partial), tuple(nameless))
 
 
-def _came(value: msgspec.Raw | None) -> tuple[list[bytes], bool] | None:
+def few(count: int, most: int = MOST) -> None:
+    """Raises Refused (413) where more resources came with a call than are read."""
+    if count > most:
+        text = f"More than {MOST} resources came with the call: prefetch what /cds-services asks for, of one patient, and no more."
+        raise Refused(text, status=413, code="too-long")
+
+
+def _came(value: msgspec.Raw | None, room: int) -> tuple[list[bytes], bool] | None:
     """The resources of one key, and whether they are all of them; None where it was not delivered, or could not be had."""
     if value is None:
         return None
@@ -152,6 +162,7 @@ def _came(value: msgspec.Raw | None) -> tuple[list[bytes], bool] | None:
         return None
     if it.resource_type != "Bundle":
         return [bytes(value)], True
+    few(len(it.entry), room)
     entries = [bytes(entry.resource) for entry in it.entry if bytes(entry.resource)]
     heads = [_head(raw) for raw in entries]
     whole = not any(link.relation == "next" for link in it.link)
@@ -169,17 +180,11 @@ def _head(raw: bytes) -> _Head | None:
 def verified(raw: bytes, patient: str, base: str) -> bool:
     """Whether a resource says that it is this patient's; False where it names nobody or cannot be read. Raises Refused (CH-13)."""
     head = _head(raw)
-    if head is None:
+    if head is None or head.resource_type == "Bundle":  # a Bundle in a Bundle is nobody's
         return False
+    told = [about.reference for about in (head.subject, head.patient) if about is not None and about.reference is not None]
     if head.resource_type == "Patient":
-        told: str | None = f"Patient/{head.id}"
-    elif head.resource_type == "Medication":
-        return True
-    else:
-        about = head.subject or head.patient
-        told = about.reference if about else None
-    if told is None:
-        return False
-    if told.removeprefix(f"{base}/").split("/_history/")[0] == patient:
-        return True
-    raise Refused(f"What came with the call has a {head.resource_type} of another patient than `context.patientId`.", status=400)
+        told.append(f"Patient/{head.id}")
+    if any(one.removeprefix(f"{base}/").split("/_history/")[0] != patient for one in told):
+        raise Refused(f"What came with the call has a {head.resource_type} of another patient than `context.patientId`.", status=400)
+    return bool(told) or head.resource_type == "Medication"

@@ -25,12 +25,12 @@ def escaped(text: str) -> str:
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", plain(text))
 
 
-def summary(text: str) -> str:
-    """At most 139 code points, cut at a word. A client may take it for HTML: there is none in it."""
-    text = plain(text).replace("<", "‹").replace(">", "›")
-    if len(text) <= SUMMARY:
-        return text
-    return text[: SUMMARY - 1].rpartition(" ")[0].rstrip(",;: ") + "…"
+def summary(text: str, end: str = "") -> str:
+    """At most 139 code points, cut at a word before `end`. A client may take it for HTML: there is none in it."""
+    text, room = plain(text).replace("<", "‹").replace(">", "›"), SUMMARY - len(end)
+    if len(text) <= room:
+        return text + end
+    return text[: room - 1].rpartition(" ")[0].rstrip(",;: ") + "…" + end
 
 
 def bullets(lines: Iterable[str]) -> str:
