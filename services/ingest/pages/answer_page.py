@@ -19,15 +19,15 @@ from shared.oncology.record import Record
 from shared.oncology.stage import Staging
 
 
-def answer_view(answer: Answer, place: Place, *, with_banner: bool) -> Page:
+def answer_view(answer: Answer, place: Place, *, with_banner: bool, plots: bool = True) -> Page:
     """The view of an answer: what a page, a printed sheet and a list of patients show of it."""
     record = msgspec.json.decode(expanded(answer.record), type=Record)
     staging = msgspec.json.decode(expanded(answer.staging), type=Staging)
     recommendation = msgspec.json.decode(expanded(answer.recommendation), type=Recommendation)
-    answered = Answered(answer.id, answer.answered, answer.careplan, answer.careplan_version, answer.mode)
+    answered = Answered(answer.id, answer.answered, answer.careplan, answer.careplan_version, answer.mode, answer.whole)
     links = Links(place.base, record.findings, recommendation.works)
     person = resource(expanded(answer.raw), "Patient", "") if with_banner else None
-    return page(record, staging, recommendation, answered, links, banner(person or b"{}") if with_banner else None)
+    return page(record, staging, recommendation, answered, links, banner(person or b"{}") if with_banner else None, plots=plots)
 
 
 def answer_page(answer: Answer, place: Place, viewer: Viewer, progress: Progress | None, decided: Sequence[DecisionView]) -> str:

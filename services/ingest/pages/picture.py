@@ -21,7 +21,6 @@ _KEPT: Final = frozenset(
     {"d", "transform", "x", "y", "x1", "x2", "y1", "y2", "width", "height", "rx", "ry", "fill", "stroke", "stroke-width", "opacity"}
     | {"stroke-dasharray", "stroke-linecap", "stroke-opacity", "fill-opacity", "text-anchor", "font-size", "font-weight"}
 )
-ElementTree.register_namespace("", _SVG)
 
 
 class Column(NamedTuple):
@@ -63,14 +62,21 @@ def _drawn(spec: bytes, id: str, title: str, says: str, shape: str) -> str:
             if child.get("class") == "background" or (parent is root and child.tag == f"{{{_SVG}}}rect"):
                 parent.remove(child)
     for element in root.iter():
+        element.tag = element.tag.removeprefix(f"{{{_SVG}}}")  # prefixes are of the whole process, and WeasyPrint sets them too
         for name in [name for name in element.attrib if name not in _KEPT]:
             del element.attrib[name]
     width, height = (float(root.get(side, "0")) for side in ("width", "height"))
     names = f"{id}-{shape}-title", f"{id}-{shape}-says"
     root.attrib.clear()
-    root.attrib |= {"class": f"plot {shape}", "viewBox": f"0 0 {width:g} {height:g}", "role": "img", "aria-labelledby": " ".join(names)}
+    root.attrib |= {
+        "xmlns": _SVG,
+        "class": f"plot {shape}",
+        "viewBox": f"0 0 {width:g} {height:g}",
+        "role": "img",
+        "aria-labelledby": " ".join(names),
+    }
     for place, (kind, name, words) in enumerate((("title", names[0], title), ("desc", names[1], says))):
-        told = ElementTree.Element(f"{{{_SVG}}}{kind}", {"id": name})
+        told = ElementTree.Element(kind, {"id": name})
         told.text = words
         root.insert(place, told)
     return ElementTree.tostring(root, encoding="unicode")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from services.ingest.pages.links import Cited, Link, Links
 from shared.fhir.words import capital, day, either, histology, joined, site
+from shared.oncology.not_read import remark
 from shared.oncology.stage import Because, EditionStage, Staging
 
 EDITIONS = {"figo-2018": "FIGO 2018", "figo-2009": "FIGO 2009"}
@@ -79,8 +80,8 @@ def headline(staging: Staging, links: Links) -> Headline:
     return Headline(
         edition=EDITIONS["figo-2018"],
         stage=derived.label or "not settled",
-        interval=_interval(derived),
-        settled=bool(derived.label) and not derived.could_be,
+        interval=_interval(derived, staging.unread or ()),
+        settled=bool(derived.label) and not derived.could_be and not staging.unread,
         now=""
         if staging.disease_state == "initial"
         else f"{_STATES[staging.disease_state]} disease now; a stage never changes after treatment.",
@@ -122,7 +123,11 @@ def _edition(name: str, derived: EditionStage, staging: Staging, links: Links) -
     return Edition(name, derived.label or "not settled", _could(derived), because, tuple(m.ask for m in derived.missing))
 
 
-def _interval(derived: EditionStage) -> str:
+def _interval(derived: EditionStage, unread: Sequence[str]) -> str:
+    if unread:
+        still = "still " if derived.label else ""
+        left = f"Could {still}be {_could(derived)}." if derived.could_be else "What was read leaves no other stage."
+        return f"{left} {remark(unread)}"
     if not derived.could_be:
         return "The record settles it." if derived.label else "The record settles no stage."
     return f"Could {'still ' if derived.label else ''}be {_could(derived)}."
@@ -181,6 +186,6 @@ def _facts(staging: Staging) -> Iterator[tuple[str, str]]:
     if staging.diagnosed:
         yield "Diagnosed", day(staging.diagnosed)
     if staging.disease_state == "initial":
-        yield "Disease", _STATES[staging.disease_state]
+        yield "Disease", _STATES[staging.disease_state] if staging.known_state else "Not known: not everything was read"
     if any(m.site_class in ("organ", "peritoneal", "distant-node", "contested") and m.in_window for m in staging.metastases):
         yield "Oligometastatic", f"{_FEW[staging.oligometastatic.value]} ({staging.oligometastatic.definition})"

@@ -30,15 +30,21 @@ _WRITTEN = {
     "page": "kept here: the patient's record takes no CarePlan from us",
 }
 
+_NARROW = "kept here only: it was read with a sign-in that does not see all of the record, so no CarePlan is written from it"
+
 
 class Answered(NamedTuple):
-    """When the answer was given and where it stands. `careplan` is a reference, `mode` how it was written."""
+    """When the answer was given and where it stands. `careplan` is a reference, `mode` how it was written.
+
+    Not `whole`: read by a sign-in that does not see all that Figaro would.
+    """
 
     id: int | None
     at: str
     careplan: str | None = None
     version: str | None = None
     mode: str | None = None
+    whole: bool = True
 
 
 class Viewer(NamedTuple):
@@ -103,9 +109,16 @@ class Page(NamedTuple):
 
 
 def page(
-    record: Record, staging: Staging, recommendation: Recommendation, answered: Answered, links: Links, shown: Banner | None = None
+    record: Record,
+    staging: Staging,
+    recommendation: Recommendation,
+    answered: Answered,
+    links: Links,
+    shown: Banner | None = None,
+    *,
+    plots: bool = True,
 ) -> Page:
-    """The page of one answer; `shown` is the patient banner where one is asked for."""
+    """The page of one answer; `shown` is the patient banner where one is asked for. `plots` take most of the time."""
     listed = candidates(recommendation, links)
     offered = tuple(view for view in listed if view.verdict != "ruled-out")
     chosen = [c for c in recommendation.candidates if c.verdict != "ruled-out"]
@@ -132,9 +145,9 @@ def page(
         open=offered[:OPEN],
         more=offered[OPEN:],
         out=tuple(view for view in listed if view.verdict == "ruled-out"),
-        forest=forest(rows(chosen)),
+        forest=forest(rows(chosen)) if plots else None,
         unchecked=unchecked(chosen),
-        timelines=timelines(recommendation, next((c for c in chosen if c.doses), None)),
+        timelines=timelines(recommendation, next((c for c in chosen if c.doses), None)) if plots else (),
         prognosis=prognosis(recommendation, links),
         pathways=pathways(recommendation, links),
         trials=trials(recommendation, links),
@@ -146,7 +159,7 @@ def page(
         ),
         as_of=day(record.today) if record.today else "",
         answered=_instant(answered.at),
-        careplan=_WRITTEN.get(answered.mode or ("transaction" if answered.careplan else ""), ""),
+        careplan=_WRITTEN.get(answered.mode or ("transaction" if answered.careplan else ""), "") if answered.whole else _NARROW,
         answer=answered.id,
     )
 
