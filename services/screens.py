@@ -33,7 +33,7 @@ def patients(seen: Iterable[Seen]) -> Table:
     table.add_column("CarePlan", max_width=9, overflow="ellipsis", no_wrap=True)
     shown = list(seen)
     for case in shown:
-        table.add_row(*_row(case))
+        table.add_row(*row(case))
     if any(_unwritten(case) for case in shown):
         table.caption, table.caption_justify = UNWRITTEN, "left"
     return table
@@ -47,7 +47,8 @@ def founding(seen: Sequence[Seen]) -> RenderableType:
     return Group(side, *(Text(f"* {note}", style="dim") for note in FOOTNOTES))
 
 
-def _row(case: Seen) -> tuple[str, ...]:
+def row(case: Seen) -> tuple[str, ...]:
+    """The columns of `patients` for one of them."""
     name = case.patient.removeprefix("Patient/")
     if case.staging is None:
         return (name, "stuck", "", "", "", "", case.outcome.text if case.outcome else "", "")

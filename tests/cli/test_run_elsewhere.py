@@ -15,9 +15,9 @@ from tests.peers.small_server import Switches, small_server
 FIGARO = [sys.executable, "-c", "from services.cli import main; main()"]
 
 
-async def run(base: str) -> subprocess.CompletedProcess[str]:
+async def run(base: str, **told: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FIGARO_")}
-    command = [*FIGARO, "run", base]
+    command, environment = [*FIGARO, "run", base], environment | told
     return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, env=environment, timeout=120, check=False)
 
 
@@ -42,3 +42,12 @@ async def test_every_patient_is_answered_and_a_second_run_writes_nothing(switche
         assert len(small.all(kind) if kind else ()) == (2 if kind else 0)
         second = await run(small.base_url)
         assert (second.returncode, small.writes) == (0, writes)
+
+
+async def test_it_runs_beside_an_installation_that_others_reach() -> None:
+    """The services of this run are for nobody else, whatever lets others into those."""
+    async with small_server(Switches(transactions=False)) as small:
+        small.load(synthetic.bundle("iva-bladder-mucosa"))
+        told = {"FIGARO_PUBLIC_URL": "https://figaro.example/ingest", "FIGARO_TRUSTED_PROXIES": '["10.0.0.1"]', "FIGARO_HOST": "0.0.0.0"}
+        done = await run(small.base_url, **told)
+        assert (done.returncode, len(small.all("CarePlan"))) == (0, 1), done.stderr
