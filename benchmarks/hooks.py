@@ -30,6 +30,7 @@ from fastapi import FastAPI, Request, Response
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
@@ -170,6 +171,7 @@ def _figaro(port: int, folder: str) -> None:
         issuers=Path(folder, "issuers.yaml"),
         data_directory=Path(folder),
         public_url=PUBLIC,
+        api_secret=SecretStr("only for this measurement"),
         port=port,
         rate_hooks="100000/second",
         hook_seconds=30,
