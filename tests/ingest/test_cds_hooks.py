@@ -70,7 +70,7 @@ async def test_ch_01_discovery_lists_three_services_with_their_templates(peer: E
 
 
 async def test_ch_30_a_card_has_what_it_must_have_and_nothing_empty(peer: Ehr) -> None:
-    """CH-30 to CH-33, CH-35: also source, knowledge, day of the data, one SMART link whose context tells nothing; never critical."""
+    """CH-30, CH-31, CH-32, CH-33, CH-35: source, knowledge, day of the data, one SMART link whose context tells nothing; never critical."""
     cards = await peer.cards(peer.hook("syn-126"))
     stage = one(cards, "FIGO 2018 IVB")
     assert stage["indicator"] == "info"
@@ -91,7 +91,7 @@ async def test_ch_30_a_card_has_what_it_must_have_and_nothing_empty(peer: Ehr) -
 
 
 async def test_ch_04_a_patient_without_cancer_of_the_cervix_has_no_card(peer: Ehr) -> None:
-    """CH-02: `cards` is there, and empty. Nothing is said of everybody else's patients."""
+    """CH-02, CH-33: `cards` is there, and empty, and nothing else is. Nothing is said of everybody else's patients."""
     status, said, _ = await peer.call(VIEW, peer.hook("syn-122"))
     assert (status, said) == (200, {"cards": []})
 

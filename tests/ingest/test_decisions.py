@@ -214,6 +214,7 @@ async def test_a_later_answer_that_differs_only_by_our_own_writing_is_not_stale(
     ],
 )
 async def test_sm34_without_the_right_to_write_it_is_kept_and_said(page: Page, scopes: tuple[str, ...]) -> None:
+    """SM-41: the CarePlan and the Provenance each need theirs."""
     page.proxy.seen.clear()
     done = await page.send(page.form(), dataclasses.replace(page.session, scopes=scopes))
     assert (done.state, done.why) == ("kept", "no-scope")

@@ -169,6 +169,7 @@ async def test_sm64_the_tokens_of_a_patient_who_is_erased_are_given_back(here: H
 
 
 async def test_sm61_a_refresh_token_is_replaced_each_time_and_never_used_twice(here: Hospital, browser: Browser) -> None:
+    """SM-08, SM-55: asked for by `permission-online`; no id_token comes with these, and none is needed."""
     session = await here.entered(browser)
     for _ in range(3):
         spent(here, session.id)
@@ -304,6 +305,7 @@ APPS = {
 async def test_sm72_sm73_a_client_of_each_kind_signs_in_refreshes_and_revokes(
     kind: str, fhir: str, tmp_path: Path, browser: Browser
 ) -> None:
+    """SM-31: `client_id` is in the form of a public client, and of another by the switch."""
     (tmp_path / "secret").write_text("s:ec%r+et\n")
     async with hospital(tmp_path, fhir, APPS[kind]) as here:
         await here.put(*metastatic("p1"))
@@ -332,6 +334,7 @@ async def test_au05_the_key_is_never_sent_where_a_secret_would_be(here: Hospital
     ],
 )
 def test_se01_the_cookie_is_as_the_place_needs_it(public: str, embedded: bool, parts: str) -> None:
+    """SE-02: partitioned on every Python."""
     assert set_cookie("figaro", "v", public_url=public, embedded=embedded) == parts
 
 

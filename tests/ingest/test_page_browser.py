@@ -208,6 +208,7 @@ async def test_the_page_is_shown_to_its_own_launch_only_and_with_its_headers(her
 
 @pytest.mark.parametrize(("how", "shown"), [({"banner": True}, True), ({"banner": False}, False)])
 async def test_the_patient_banner_is_there_when_the_ehr_asks_for_it(here: Ward, how: dict[str, bool], shown: bool) -> None:
+    """SM-15."""
     one = answered("syn-118")
     launch = here.launch(one.patient, **how)
     here.answer(here.case(launch, one.patient), one)

@@ -13,6 +13,7 @@ import pytest
 
 from services.ingest.pages.bodymap import bodymap
 from services.ingest.pages.forest import forest, rows, runs, unchecked
+from services.ingest.pages.headers import page_headers
 from services.ingest.pages.links import Links, address
 from services.ingest.pages.progress import progress
 from services.ingest.pages.rendering import Place, plain, render, static, static_name
@@ -181,7 +182,14 @@ def test_headings_descend_by_one_and_ids_are_there_once(name: str) -> None:
             assert reference in ids, reference
 
 
+def test_se04_a_page_loads_only_what_is_ours_and_its_forms_go_nowhere_else() -> None:
+    policy = page_headers()["Content-Security-Policy"].split("; ")
+    assert {"default-src 'self'", "script-src 'self'", "object-src 'none'", "base-uri 'none'", "form-action 'self'"} <= set(policy)
+    assert "frame-ancestors 'none'" in policy
+
+
 def test_no_style_attribute_element_or_inline_script_breaks_the_policy() -> None:
+    """SE-04."""
     tags = Reader(shown("syn-044")).tags
     assert not [attributes for _, attributes in tags if "style" in attributes or any(name.startswith("on") for name in attributes)]
     assert not [tag for tag, _ in tags if tag == "style"]

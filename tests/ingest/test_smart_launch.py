@@ -73,6 +73,7 @@ def is_page(shown: Shown, status: int, heading: str, *, framed: bool = True) -> 
 
 
 async def test_sm12_sm20_to_sm22_the_request_for_authorization_has_every_part(here: Hospital, browser: Browser) -> None:
+    """SM-12, SM-20, SM-21, SM-22, SM-23."""
     begun = await browser.get(here.launch("p1"))
     asked = dict(parse_qsl(URL(begun.to).raw_query_string))
     assert begun.to.startswith(f"{here.ehr.root}/authorize?")
@@ -97,6 +98,7 @@ async def test_sm31_the_code_is_redeemed_with_its_verifier_and_an_assertion(here
 
 
 async def test_a_launch_opens_a_case_that_reads_with_the_users_token_and_is_answered(here: Hospital, browser: Browser) -> None:
+    """SE-05, SE-07: at a fixed path, with nothing of the callback's query."""
     entered = await here.back(browser)
     assert entered.status == 303
     assert URL(entered.to).path.startswith("/app/")
@@ -221,6 +223,7 @@ CONFIGURATIONS: list[tuple[str, dict[str, Any]]] = [
 async def test_a_server_that_cannot_be_asked_safely_is_not_asked(
     here: Hospital, browser: Browser, monkeypatch: pytest.MonkeyPatch, why: str, changed: dict[str, Any]
 ) -> None:
+    """SM-03, SM-04, SE-09."""
     monkeypatch.setattr(here.ehr, "configuration", here.ehr.configuration | changed)
     is_page(await browser.get(here.launch("p1")), 502, "The EHR's sign-in cannot be used")
     assert here.ehr.asked == [], why
@@ -469,6 +472,7 @@ async def test_sm35_without_a_patient_it_stops(here: Hospital, browser: Browser)
 
 
 async def test_sm35_the_patient_is_never_taken_from_an_address(here: Hospital, browser: Browser) -> None:
+    """SE-07: nor is anything else of the query passed on."""
     begun = await browser.get(f"{here.launch('p1')}&patient=p2")
     entered = await browser.get(f"{(await browser.get(begun.to)).to}&patient=p2")
     session = here.session(browser, entered.to.rpartition("/")[2])

@@ -104,6 +104,7 @@ def test_sm04_without_s256_nobody_signs_in(methods: tuple[str, ...]) -> None:
 
 
 def test_sm14_a_form_only_where_the_server_takes_it_and_the_address_is_long() -> None:
+    """SM-08: `authorize-post` decides."""
     assert not ask(capabilities=("permission-v2", "authorize-post")).form
     assert not ask(launch="x" * 3_000).form
     asked = ask(launch="x" * 3_000, capabilities=("permission-v2", "authorize-post"))
@@ -112,6 +113,7 @@ def test_sm14_a_form_only_where_the_server_takes_it_and_the_address_is_long() ->
 
 
 def test_sm42_scopes_are_asked_in_the_spelling_the_server_has() -> None:
+    """SM-08: `permission-v2` decides."""
     new, old = ask().scopes, ask(capabilities=()).scopes
     assert {"launch", "openid", "fhirUser", "patient/Patient.r", "patient/Observation.rs", "patient/CarePlan.rs"} <= set(new)
     assert {"launch", "openid", "fhirUser", "patient/Patient.read", "patient/Observation.read"} <= set(old)
@@ -158,6 +160,7 @@ def test_sm13_standalone_asks_for_a_patient_whatever_the_file_says() -> None:
     ],
 )
 def test_sm40_to_sm44_what_a_grant_reaches(granted: str, resource_type: str, letters: str, reach: str) -> None:
+    """SM-40, SM-41, SM-42, SM-43, SM-44."""
     assert Granted(granted.split()).reach(resource_type, letters) == reach
 
 
