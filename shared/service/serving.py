@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
 
-from shared.fhir.outcome import Refused, Unavailable
+from shared.fhir.outcome import FigaroError, Refused, Unavailable
 from shared.service import log
 
 # What is under way when a stop is asked for gets this long, in seconds.
@@ -50,6 +51,24 @@ async def served(app: Any, *, host: str = "127.0.0.1", port: int = 0, trusted_pr
             await asyncio.wait([task])
 
 
+class _Starting:
+    """The application, and the error with which its lifespan refused to begin: that is told in a sentence, and not as a traceback."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.refused: FigaroError | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def told(message: dict[str, Any]) -> None:
+            error = sys.exception()
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, FigaroError):
+                self.refused = error
+                message = {**message, "message": ""}
+            await send(message)
+
+        await self._app(scope, receive, told if scope["type"] == "lifespan" else send)
+
+
 class _Ending(uvicorn.Server):
     """A server that returns when told to stop; uvicorn's own lets the signal end the process before the caller has tidied up."""
 
@@ -75,7 +94,7 @@ async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
     try:
         await server.serve(sockets=[listener])
     except SystemExit as error:  # uvicorn's way of saying that the lifespan failed
-        raise Unavailable("The service did not start: its log tells why.") from error
+        raise server.config.app.refused or Unavailable("The service did not start: its log tells why.") from error  # type: ignore[union-attr]
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -89,7 +108,7 @@ def _listen(host: str, port: int) -> socket.socket:
 def _config(app: Any, trusted_proxies: Iterable[str] = ()) -> uvicorn.Config:
     proxies = list(trusted_proxies)
     return uvicorn.Config(
-        app,
+        _Starting(app),
         log_config=None,
         access_log=False,  # our own writes the path's template; uvicorn's would write queries with codes and tokens (LG-03)
         server_header=False,

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -129,3 +131,15 @@ async def test_a_connection_that_has_idled_for_some_seconds_loses_no_request() -
 def test_an_address_in_use_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Refused, match="FIGARO_PORT"):
         run(create_app("a service"), port=taken.getsockname()[1])
+
+
+def test_a_service_that_refuses_to_begin_says_why_in_a_sentence_and_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    @asynccontextmanager
+    async def refusing(_: object) -> AsyncIterator[None]:
+        raise Refused("FIGARO_X is missing: set it.")
+        yield
+
+    with pytest.raises(Refused, match="FIGARO_X is missing"):
+        run(create_app("a service", lifespan=refusing), port=free_port())
+    told = capfd.readouterr()
+    assert "Traceback" not in told.out + told.err
