@@ -17,7 +17,7 @@ demo: $(VENV)/ready  ## the main job on an embedded FHIR server with synthetic p
 	@$(BIN)/figaro demo
 
 test: $(VENV)/ready  ## everything, the HAPI FHIR server and PostgreSQL included
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup --durations=15
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
 
 check: $(VENV)/ready  ## the fast lane: format, lint, types, imports, knowledge, unit and cases
 	@$(BIN)/ruff format --check --quiet .
@@ -25,7 +25,7 @@ check: $(VENV)/ready  ## the fast lane: format, lint, types, imports, knowledge,
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo > /dev/null || $(BIN)/lint-imports --no-logo
 	@$(BIN)/figaro knowledge check
-	@$(BIN)/python -m pytest -q -n auto --dist loadgroup -m "not server and not slow and not hapi and not postgres"
+	@$(BIN)/python -m pytest -q -n auto -m "not server and not slow and not hapi and not postgres"
 
 coverage: $(VENV)/ready  ## branch coverage by the tests that need no HAPI; refuses a branch of staging that no test takes
 	@$(BIN)/python -m pytest -q -m "not slow and not hapi" --cov --cov-report=term

@@ -66,16 +66,11 @@ _SERVERS = ("cli", "containers", "contracts", "ingest", "journeys", "shared/test
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a server or a process is marked by where it stands, so that the fast lane can leave it out.
-
-    Where two processes share the tests, a file stays together, and all that asks HAPI: one HAPI is enough.
-    """
+    """What starts a server or a process is marked by where it stands, so that the fast lane can leave it out."""
     here = Path(__file__).parent
     for item in items:
-        place = item.path.relative_to(here).as_posix()
-        if place.startswith(_SERVERS):
+        if item.path.relative_to(here).as_posix().startswith(_SERVERS):
             item.add_marker(pytest.mark.server)
-        item.add_marker(pytest.mark.xdist_group("hapi" if item.get_closest_marker("hapi") else place))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
