@@ -201,7 +201,7 @@ async def test_the_file_of_a_clients_keys_is_found_beside_the_issuers_file(tmp_p
 
 
 async def test_the_file_that_the_document_shows_is_one(tmp_path: Path) -> None:
-    (shown,) = blocks(ROOT / "docs/cds-hooks.md", "yaml")
+    shown, _ = blocks(ROOT / "docs/cds-hooks.md", "yaml")
     (tmp_path / "issuers.yaml").write_text(shown)
     (issuer,) = read_issuers(tmp_path / "issuers.yaml")
     assert [(one.iss, one.tenant, one.algorithms) for one in issuer.hooks] == [

@@ -50,7 +50,10 @@ class Query(NamedTuple):
 
 
 def queries() -> dict[str, Query]:
-    """Every prefetch key. The searches of a pull, without what is outside CDS Hooks' safe subset: `_include` and modifiers (CH-11)."""
+    """Every prefetch key. The searches of a pull, without what is outside CDS Hooks' safe subset: `_include` and modifiers (CH-11).
+
+    An EHR delivers one page and no more, so it is asked for a long one: the options that we have written fill the usual twenty.
+    """
     found = {"patient": Query("Patient", ())}
     for search in searches_for(PATIENT_ID):
         params = tuple((name, value) for name, value in search.params if name != "_include")
@@ -59,7 +62,7 @@ def queries() -> dict[str, Query]:
         name = "extent" if any(value.startswith(EXTENT) for _, value in params) else _NAMES[search.type]
         if name == "observations":
             name += str(1 + sum(key.startswith("observations") for key in found))
-        found[name] = Query(search.type, params)
+        found[name] = Query(search.type, (*params, ("_count", "200")))
     return found
 
 
