@@ -90,7 +90,7 @@ def charts() -> list[Chart]:
     for row in found:
         chart = _chart(row, base[row["number"]])
         number = row["number"]
-        _treat(chart, treatment[number])
+        _treat(chart, treatment[number], definitive=row["group"] == "A")
         last = max(beam.end for beam in treatment[number].beams) if row["group"] == "A" else treatment[number].cycles[-1][0]
         seen = min(last + 28, limit(row) - 5)
         if answer := best[number]:
@@ -123,7 +123,7 @@ def _chart(row: Json, base: Woman) -> Chart:
     return chart
 
 
-def _treat(chart: Chart, treatment: Plan) -> None:
+def _treat(chart: Chart, treatment: Plan, *, definitive: bool) -> None:
     for day, drugs in treatment.cycles:
         for drug in drugs:
             content: Json = {
@@ -135,17 +135,16 @@ def _treat(chart: Chart, treatment: Plan) -> None:
             }
             chart.put("MedicationAdministration", f"{drug}-{day}", content, "cancer-related-medication-administration")
     for number, beam in enumerate(treatment.beams, 1):
-        _irradiate(chart, number, beam)
+        _irradiate(chart, number, beam, curative=beam.site is None and definitive)
 
 
-def _irradiate(chart: Chart, number: int, beam: Beam) -> None:
+def _irradiate(chart: Chart, number: int, beam: Beam, *, curative: bool) -> None:
     """A course summary in the shape of mCODE: modality, intent, dose in cGy, fractions."""
     extent = codes.MCODE + "radiotherapy-"
     dose = {"value": round(beam.gy * 100), "unit": "cGy", "system": codes.UCUM, "code": "cGy"}
     parts = [extension("totalDoseDelivered", valueQuantity=dose), extension("fractionsDelivered", valueUnsignedInt=beam.fractions)]
     modality = ("394902000", "High dose rate brachytherapy") if beam.inside else ("1156506007", "External beam using photons")
     technique = [extension(extent + "modality", valueCodeableConcept=snomed(*modality))]
-    curative = beam.site is None and beam.fractions != 0 and (beam.inside or chart.key in _CURATIVE)
     intent = snomed("373808002", "Curative") if curative else snomed("363676003", "Palliative")
     site = snomed(SITES[beam.site].structure) if beam.site else snomed(codes.CERVIX, "Cervix uteri")
     content: Json = {
@@ -162,9 +161,6 @@ def _irradiate(chart: Chart, number: int, beam: Beam) -> None:
         "bodySite": [site],
     }
     chart.put("Procedure", f"radiotherapy-{number}", content, "radiotherapy-course-summary")
-
-
-_CURATIVE: Final = frozenset(f"study-{row['number']:02d}" for row in rows() if row["group"] == "A") if FILE.exists() else frozenset()
 
 
 def _answer(chart: Chart, name: str, answer: str, day: int, site: str) -> None:

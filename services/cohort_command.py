@@ -42,7 +42,7 @@ def cohort(
         Path | None, typer.Option("--report", metavar="DIR", help="The founding study's report on these patients: HTML, PDF, curves.")
     ] = None,
     hide_below: Annotated[
-        int, typer.Option("--hide-below", metavar="N", min=0, help="In the report, counts from 1 to below N are not shown.")
+        int, typer.Option("--hide-below", metavar="N", min=0, help="Counts from 1 to below N are shown nowhere but in the rows.")
     ] = 0,
     json_errors: Annotated[bool, typer.Option("--json-errors", help="Errors as FHIR OperationOutcome.")] = False,
 ) -> None:
@@ -82,9 +82,10 @@ def cohort(
             for row in rows:
                 sys.stdout.buffer.write(row)
         sys.stdout.flush()
-    for table in summary.tables(plan.folder):
+    # Stages, sites and counts of the whole export would give away what the report hides.
+    for table in summary.tables(plan.folder) if not hide_below else ():
         (messages if lines else out).print(table)
-    for text in summary.notes(manifest):
+    for text in summary.notes(manifest) if not hide_below else summary.without_numbers(manifest.counts):
         messages.print(text, style=None, highlight=False, markup=False, soft_wrap=True)
     messages.print(f"{plan.folder}: {', '.join(manifest.files)}, manifest.json", style=None, highlight=False, markup=False, soft_wrap=True)
     if report:

@@ -11,19 +11,24 @@ from services.cohort.facts import Answer, Facts, Given, Irradiation, Reading, Re
 from services.cohort.plan import Study
 from services.cohort.study import Studied, studied
 from services.recommend.codes import CodeBook, Measure
-from services.recommend.dates import day
+from services.recommend.dates import day, last_day
 from services.recommend.eligibility import Measured
 from services.recommend.exposures import exposed
 from services.recommend.irradiated import courses
 from services.recommend.library import library
 from services.recommend.readings import answers, numbers, usable
+from services.staging.diagnosis import certainty, named
 from services.staging.knowledge import rules
 from services.staging.lengths import measured, millimetres
+from services.staging.primary import choose
+from services.staging.window import course
 from shared.fhir.codes import codes
-from shared.oncology.record import Finding, Record
+from shared.oncology.record import Concept, Finding, Record
 from shared.oncology.stage import Staging
 
 _MEASURES = ("ecog", "haemoglobin", "leucocytes")
+_WORSE = ("recurrent", "progressive")
+_PELVIS = ("regional-node", "adjacent")
 
 
 def edition() -> str:
@@ -40,11 +45,17 @@ def facts(record: Record, staging: Staging) -> Facts:
     """What recommend and staging read of her, in the study's terms."""
     book, seen = library().book, usable(record)
     readings = {measure.fact: _readings(book, measure, seen) for measure in book.measures if measure.fact in _MEASURES}
+    strangers = others(record, staging, seen)
+    told = _answers(book, [finding for finding in seen if finding not in strangers], staging)
+    new = returned(record, staging)
     return Facts(
         drugs=_drugs(record, book),
         courses=_courses(record, book),
-        answers=_answers(book, seen, staging),
+        answers=tuple(sorted((*told, *new), key=lambda answer: (answer.when, answer.source))),
         readings=readings | {"size": _sizes(seen)},
+        worse_undated=staging.disease_state in _WORSE
+        and not strangers
+        and all(answer.response != "progression" for answer in (*told, *new)),
     )
 
 
@@ -60,18 +71,20 @@ def _drugs(record: Record, book: CodeBook) -> tuple[Given, ...]:
 def _courses(record: Record, book: CodeBook) -> tuple[Irradiation, ...]:
     inside = partial(book.means, codes=book.sites["brachytherapy"])
     found = []
-    for course in courses(record, book):
-        doses = [dose for dose in course.finding.doses if dose.total_gy]
+    for each in courses(record, book):
+        doses = [dose for dose in each.finding.doses if dose.total_gy]
         least = min(doses, key=lambda dose: dose.total_gy or 0, default=None)
         found.append(
             Irradiation(
-                start=course.start,
-                end=course.end,
-                pelvic=course.pelvic,
-                brachytherapy=inside(course.finding.concept) or inside(course.finding.method),
+                start=each.start,
+                end=each.end,
+                pelvic=each.pelvic,
+                brachytherapy=inside(each.finding.concept) or inside(each.finding.method),
                 gy=float(least.total_gy) if least and least.total_gy else None,
                 fractions=least.fractions if least else None,
-                source=course.source,
+                source=each.source,
+                palliative=_coded(each.finding.intent, rules().observations.palliative),
+                stopped=each.finding.status == "stopped",
             )
         )
     return tuple(found)
@@ -82,9 +95,52 @@ def _answers(book: CodeBook, seen: list[Finding], staging: Staging) -> tuple[Ans
     found = [
         Answer(when, cast(Response, value), _where(book, finding, staging), finding.source)
         for value, finding in answers(book, scale, seen)
-        if (when := day(finding.when)) is not None
+        if (when := last_day(finding.when)) is not None
     ]
-    return tuple(sorted(found, key=lambda answer: (answer.when, answer.source)))
+    return tuple(found)
+
+
+def others(record: Record, staging: Staging, seen: list[Finding]) -> list[Finding]:
+    """What was observed of another primary: its `focus` names that cancer, and nothing of this one."""
+    own = {staging.primary.condition, *(source for m in staging.metastases for source in m.sources)}
+    second = {source for issue in staging.issues if issue.code == "second-primary" for source in issue.sources}
+    named_ones = {focus for finding in seen for focus in finding.focus} - own
+    strange = {
+        f.source for f in record.findings if f.source in named_ones and f.kind == "condition" and (f.source in second or _elsewhere(f))
+    }
+    return [finding for finding in seen if strange.intersection(finding.focus) and not own.intersection(finding.focus)]
+
+
+def _elsewhere(condition: Finding) -> bool:
+    found = named(condition, rules())
+    return found is not None and found.kind == "other"
+
+
+def returned(record: Record, staging: Staging) -> tuple[Answer, ...]:
+    """New disease that staging finds after treatment had begun, and a recorded local recurrence: progression on the day it was found."""
+    if staging.disease_state not in _WORSE:
+        return ()
+    states = rules().primary.state_snomed
+    told = {f.source: states.get(code) for f in record.findings if f.kind == "condition" for _, code in codes(f.concept) if code in states}
+    sure = {f.source for f in record.findings if f.source in told and certainty(f) == "definite"}
+    known = {m.site for m in staging.metastases if m.in_window and m.certainty == "definite"}
+    new: dict[str, Where | None] = {source: "locoregional" for source in sure if told[source] == "local-recurrence"}
+    for m in staging.metastases:
+        if not m.in_window and m.site not in known and (m.certainty == "definite" or sure.intersection(m.sources)):
+            where: Where | None = "locoregional" if m.site_class in _PELVIS else None if m.site_class == "contested" else "distant"
+            new |= dict.fromkeys(m.sources, where)
+    if not new:
+        return ()
+    treatment = course(record, choose(record, rules()), rules())
+    return tuple(
+        Answer(when, "progression", new[f.source], f.source)
+        for f in record.findings
+        if f.source in new and not treatment.of_specimen(f) and (when := last_day(f.when or f.recorded)) is not None
+    )
+
+
+def _coded(concept: Concept | None, wanted: tuple[str, ...]) -> bool:
+    return any(code in wanted for _, code in codes(concept))
 
 
 def _where(book: CodeBook, finding: Finding, staging: Staging) -> Where | None:

@@ -8,12 +8,16 @@ import msgspec
 
 from services.cohort.definitions import Definitions
 from services.cohort.facts import Facts, Reading
+from shared.fhir.dates import days
 from shared.oncology.record import Record
 from shared.oncology.stage import Metastasis, Staging
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """None is what nobody recorded. `organs` are the organs with certain metastases at diagnosis, in the order of their names."""
+    """None is what nobody recorded. `organs` are the organs with certain metastases at diagnosis, in the order of their names.
+
+    `later`: there are certain metastases in an organ, and all were found later.
+    """
 
     diagnosed: date | None
     age: int | None
@@ -23,6 +27,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     haemoglobin: Reading | None
     leucocytes: Reading | None
     organs: tuple[str, ...]
+    later: bool
     nodes: bool
     few: bool | None
     found_by: str | None
@@ -31,10 +36,11 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
 def baseline(record: Record, staging: Staging, facts: Facts, study: Definitions) -> Baseline:
     """What the record tells of the time before treatment."""
-    diagnosed = _day(staging.diagnosed)
+    diagnosed = whole(staging.diagnosed)
     begun = [drug.when for drug in facts.drugs] + [course.start for course in facts.courses if course.start]
     first = min(begun, default=None)
-    spread = [m for m in staging.metastases if m.in_window and m.certainty == "definite"]
+    sure = [m for m in staging.metastases if m.certainty == "definite"]
+    spread = [m for m in sure if m.in_window and not _late(m, record, staging, study)]
     organs = [m for m in spread if m.site_class == "organ"]
 
     def before(name: str) -> Reading | None:
@@ -50,11 +56,19 @@ def baseline(record: Record, staging: Staging, facts: Facts, study: Definitions)
         haemoglobin=before("haemoglobin"),
         leucocytes=before("leucocytes"),
         organs=tuple(sorted({m.site for m in organs})),
+        later=not organs and any(m.site_class == "organ" for m in sure),
         nodes=any(m.site_class == "distant-node" for m in spread),
         few=_few(organs, study),
         found_by=_found_by(record, organs, study),
         sources=tuple(dict.fromkeys(source for m in organs for source in m.sources)),
     )
+
+
+def _late(metastasis: Metastasis, record: Record, staging: Staging, study: Definitions) -> bool:
+    """Whether it was surely found so long after the diagnosis that it is a recurrence, or progression."""
+    found = [f.when or f.recorded for f in record.findings if f.source in metastasis.sources]
+    dates = [when for when in found if when]
+    return bool(staging.diagnosed and dates) and days(staging.diagnosed or "", min(dates)) > study.number("synchronous")
 
 
 def _few(organs: list[Metastasis], study: Definitions) -> bool | None:
@@ -72,12 +86,12 @@ def _found_by(record: Record, organs: list[Metastasis], study: Definitions) -> s
     return next((method.id for method in study.found_by if seen & set(method.codes)), None)
 
 
-def _before(readings: tuple[Reading, ...], diagnosed: date | None, first: date | None, days: float) -> Reading | None:
+def _before(readings: tuple[Reading, ...], diagnosed: date | None, first: date | None, most: float) -> Reading | None:
     """The newest reading before treatment, not too old."""
     if diagnosed is None:
         return None
-    oldest = diagnosed - timedelta(days=days)
-    latest = first or diagnosed + timedelta(days=days)
+    oldest = diagnosed - timedelta(days=most)
+    latest = first or diagnosed + timedelta(days=most)
     return next((reading for reading in reversed(readings) if oldest <= reading.when <= latest), None)
 
 
@@ -89,5 +103,6 @@ def _years(birth: str | None, day: date | None) -> int | None:
     return day.year - int(born[:4]) - (day.isoformat()[5:] < born[5:])
 
 
-def _day(text: str | None) -> date | None:
+def whole(text: str | None) -> date | None:
+    """A date with its day; None where it has none."""
     return date.fromisoformat(text) if text and len(text) == 10 else None

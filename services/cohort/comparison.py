@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from services.cohort.definitions import Definitions, Printed, Variable
 from services.cohort.statistics import ENDPOINTS, Curve, Endpoint, Model, cox, curve_of, landmark, log_rank
-from services.cohort.suppression import HIDDEN, column, hidden
+from services.cohort.suppression import HIDDEN, hidden, in_order
 from services.cohort.suppression import count as shown
+from services.cohort.tables import Counting
 
 TWO: Final = 24.0
 YEARS: Final = (12.0, 24.0, 60.0)
@@ -51,10 +54,28 @@ class Survival(NamedTuple):
     cells: tuple[Cell, ...]
 
 
-def univariate(data: Any, study: Definitions, founding: Printed, threshold: int = 0) -> list[Row]:
+class Landmark(NamedTuple):
+    """Group A against B: patients at the landmark, log-rank p from there, hazard ratios from the diagnosis and from there.
+
+    `later` are those of group A who had not finished its radiotherapy by then, and count in group B there.
+    """
+
+    a: str
+    b: str
+    p: str
+    diagnosis: str
+    ratio: str
+    later: str
+
+
+def univariate(it: Counting, study: Definitions) -> list[Row]:
     """Table 3, left half: rates at two years in each level, and the log-rank p."""
     rows = []
+    data, founding, threshold = it.groups[0], it.founding, it.threshold
+    unshown = it.unshown(study)
     for variable in study.variables:
+        if variable.id == "group" and not it.apart:
+            continue
         theirs = founding.table3[variable.id]
         p = [Cell(p_value(log_rank(data, endpoint, variable.id)), theirs.p[i]) for i, endpoint in enumerate(ENDPOINTS)]
         blank = Cell("")
@@ -62,10 +83,11 @@ def univariate(data: Any, study: Definitions, founding: Printed, threshold: int 
         rows.append(Row(variable.says, blank, (blank, p[0], blank, p[1]), head=True, note=note))
         parts = data[data[variable.id] == True], data[data[variable.id] == False]  # noqa: E712 - a column
         unknown = int(data[variable.id].isna().sum())
-        sizes = column([len(parts[0]), len(parts[1]), unknown], threshold)
+        lines = it.levels(variable)
+        sizes = [HIDDEN if variable.id in unshown else line.ours[0].split(" (")[0] for line in lines]
         levels = zip(parts, sizes, (variable.first, variable.second), (theirs.first, theirs.second), strict=False)
         for part, size, label, printed in levels:
-            told = [_percent(part, endpoint, threshold) for endpoint in ENDPOINTS]
+            told = [_percent(part, endpoint, threshold) if size.isdecimal() else HIDDEN for endpoint in ENDPOINTS]
             cells = (Cell(told[0], f"{printed[1]:g}"), blank, Cell(told[1], f"{printed[2]:g}"), blank)
             rows.append(Row(label, Cell(size, str(printed[0])), cells))
         if unknown:
@@ -74,14 +96,15 @@ def univariate(data: Any, study: Definitions, founding: Printed, threshold: int 
 
 
 def _percent(part: Any, endpoint: Endpoint, threshold: int) -> str:
-    return rate(curve_of(part, endpoint), TWO, threshold) if len(part) else ""
+    return rates(curve_of(part, endpoint), [TWO], threshold)[0]
 
 
 def multivariable(
     data: Any, endpoint: Endpoint, study: Definitions, founding: Printed, *, compared: bool = True
 ) -> tuple[Model, list[Line]]:
-    """Table 3, right half: the model, and its lines."""
-    model = cox(data, endpoint, study.models[endpoint])
+    """Table 3, right half: the model, and its lines. Where nobody is in a group, the model is without it."""
+    apart = bool(data["group"].notna().any())
+    model = cox(data, endpoint, [name for name in study.models[endpoint] if apart or name != "group"])
     said = {variable.id: variable for variable in study.variables}
     lines = [
         Line(
@@ -100,8 +123,27 @@ def multivariable(
 def after_landmark(data: Any, endpoint: Endpoint, study: Definitions) -> tuple[int, int, float | None, Model]:
     """Group A against B among those free of the event at the landmark: patients in each, log-rank p, and a model of the group alone."""
     kept = landmark(data, endpoint, study.number("landmark"))
-    a = int((kept["group"] == True).sum())  # noqa: E712 - a column
-    return a, len(kept) - a, log_rank(kept, endpoint, "group"), cox(kept, endpoint, ["group"])
+    a, b = (int((kept["group"] == level).sum()) for level in (True, False))
+    return a, b, log_rank(kept, endpoint, "group"), cox(kept, endpoint, ["group"])
+
+
+def unadjusted(data: Any, endpoint: Endpoint, study: Definitions, threshold: int = 0) -> Landmark:
+    """Group A against B as shown: from the diagnosis, and from the landmark."""
+    a, b, p, model = after_landmark(data, endpoint, study)
+    first = _alone(cox(data, endpoint, ["group"]))
+    if 0 < a < threshold or 0 < b < threshold:
+        return Landmark(HIDDEN, HIDDEN, HIDDEN, first, HIDDEN, HIDDEN)
+    # Beside the groups' sizes the numbers at the landmark tell how many had the event early.
+    later = int(landmark(data, endpoint, study.number("landmark"))["finished_later"].sum())
+    told = [HIDDEN if threshold else str(size) for size in (a, b, later)]
+    return Landmark(told[0], told[1], p_value(p) or HIDDEN, first, _alone(model), told[2])
+
+
+def _alone(model: Model) -> str:
+    if not model.hazards:
+        return model.why_not or HIDDEN
+    (hazard,) = model.hazards
+    return f"{hazard.ratio:.2f} ({hazard.low:.2f}–{hazard.high:.2f}){'; few events' if model.thin else ''}"
 
 
 def curves(data: Any, endpoint: Endpoint) -> tuple[Curve, Curve, Curve]:
@@ -114,11 +156,11 @@ def survival(found: tuple[Curve, ...], endpoint: Endpoint, founding: Printed, th
     """The survival table of an endpoint."""
     lines = []
     counts = [[curve.patients for curve in found], [curve.events for curve in found]]
-    away = hidden(counts, threshold, parts=False)
-    for c, (curve, label, key) in enumerate(zip(found, ("All", "Group A", "Group B"), ("all", "A", "B"), strict=True)):
+    away = hidden(counts, threshold, parts=False) | hidden(counts, threshold, parts=False, sizes=counts[0])
+    for c, (curve, label, key) in enumerate(zip(found, ("All", "Group A", "Group B"), ("all", "A", "B"), strict=False)):
         theirs = founding.survival[endpoint][key]
-        small = 0 < curve.patients < threshold
-        ours = [HIDDEN if small else _median(curve), *(rate(curve, month, threshold) for month in YEARS)]
+        few = curve.patients < max(threshold, 1)
+        ours = [HIDDEN if few else _median(curve), *rates(curve, YEARS, threshold)]
         cells = tuple(Cell(mine, "" if other is None else f"{other:g}") for mine, other in zip(ours, theirs, strict=True))
         patients, events = (shown(counts[r][c], threshold, away=(r, c) in away) for r in range(2))
         lines.append(Survival(label, patients, events, cells))
@@ -136,15 +178,22 @@ def _against(variable: Variable) -> str:
     return f"{variable.says}: {variable.first} against {variable.second}"
 
 
-def rate(curve: Curve, month: float, threshold: int = 0) -> str:
-    """Survival at a month in per cent with its interval; hidden where it rests on fewer than the threshold, still at risk or in all."""
+def rates(curve: Curve, months: Sequence[float], threshold: int = 0) -> list[str]:
+    """Survival at months in per cent, with intervals; hidden where it rests on fewer than the threshold (in all, still at risk, or with
+    the event since the last one shown)."""
+    happened = [bisect_right(curve.months, month) - bisect_right([at for at, _ in curve.censored], month) for month in months]
+    may = in_order(happened, 0, threshold)
+    return [_rate(curve, month, threshold) if shown else HIDDEN for month, shown in zip(months, may, strict=True)]
+
+
+def _rate(curve: Curve, month: float, threshold: int) -> str:
     found = curve.rate(month)
-    if curve.patients < threshold or (found is not None and found.at_risk < threshold):
+    if not curve.patients or curve.patients < threshold or (found is not None and found.at_risk < threshold):
         return HIDDEN
     if found is None:
         return "not followed so long"
-    if found.value == 0:
-        return "0"
+    if found.value in (0, 1):  # nobody is left, or nothing has happened: there is no interval
+        return f"{100 * found.value:g}"
     return f"{100 * found.value:.1f} ({100 * found.low:.0f}–{100 * found.high:.0f})"
 
 

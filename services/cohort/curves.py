@@ -10,7 +10,7 @@ import altair as alt
 import vl_convert
 
 from services.cohort.statistics import Curve
-from services.cohort.suppression import count
+from services.cohort.suppression import count, in_order
 
 INK, QUIET, RULE, PAPER = "#1b2330", "#55606f", "#d9dde2", "#ffffff"
 COLOURS: Final = ("#0b6b63", "#a12b2b")
@@ -19,10 +19,14 @@ FONT: Final = "Liberation Sans, Arial, Helvetica, sans-serif"
 WIDTH, HEIGHT, ROOM = 560, 300, 84
 YEAR: Final = 12
 LONGEST: Final = 120
+FEW, SHARE = 5, 0.1
 
 
 def drawn(title: str, curves: Sequence[Curve], *, longest: float = LONGEST, threshold: int = 0) -> str:
-    """The SVG of the curves of an endpoint; with a threshold a curve ends where fewer are at risk, and has no strokes."""
+    """The SVG of the curves of an endpoint; with a threshold a curve ends where fewer are at risk, and has no strokes.
+
+    Where few are at risk (FEW, or SHARE of the curve's patients) a curve is drawn faint: one event moves it far.
+    """
     shown = [curve for curve in curves if curve.patients >= max(threshold, 1)]
     last = max((max(curve.months) for curve in shown), default=YEAR)
     months = min(longest, YEAR * ceil(last / YEAR))
@@ -43,11 +47,22 @@ def _curve(curve: Curve, place: int, months: float, threshold: int) -> list[alt.
     points = [{"x": s.month, "y": s.value, "low": s.low, "high": s.high} for s in steps]
     points.append(points[-1] | {"x": end})
     colour = COLOURS[place]
-    base = alt.Chart(_data(points))
-    band = base.mark_area(interpolate="step-after", opacity=0.11, color=colour).encode(x=_x(months), y=_y("low"), y2="high:Q")
-    line = base.mark_line(interpolate="step-after", color=colour, strokeWidth=2, strokeDash=DASHES[place]).encode(x=_x(months), y=_y("y"))
-    label = _text([{"x": end, "y": max(steps[-1].value, 0.05), "text": f"Group {curve.name}"}], 13, colour, "left", dx=7, bold=True)
-    found = [band, line, label]
+    thin = _thin(curve, end)
+    full, faint = [p for p in points if p["x"] < thin], [p for p in points if p["x"] >= thin]
+    if thin >= end:
+        full, faint = points, []
+    elif full:
+        turn = full[-1] | {"x": thin}
+        full, faint = [*full, turn], [turn, *faint]
+    found: list[alt.Chart] = []
+    for some, strength in ((full, 1.0), (faint, 0.35)):
+        if not some:
+            continue
+        base = alt.Chart(_data(some))
+        band = base.mark_area(interpolate="step-after", opacity=0.11 * strength, color=colour)
+        line = base.mark_line(interpolate="step-after", color=colour, strokeWidth=2, strokeDash=DASHES[place], opacity=strength)
+        found += [band.encode(x=_x(months), y=_y("low"), y2="high:Q"), line.encode(x=_x(months), y=_y("y"))]
+    found.append(_text([{"x": end, "y": max(steps[-1].value, 0.05), "text": _name(curve)}], 13, colour, "left", dx=7, bold=True))
     strokes = [{"x": month, "y": value} for month, value in curve.censored if month <= months]
     if strokes and not threshold:
         found.append(
@@ -57,9 +72,23 @@ def _curve(curve: Curve, place: int, months: float, threshold: int) -> list[alt.
 
 
 def _risk(curve: Curve, place: int, months: float, threshold: int) -> list[alt.Chart]:
-    told = [{"x": month, "y": _row(place), "text": count(curve.at_risk(month), threshold)} for month in range(0, int(months) + 1, YEAR)]
-    name = [{"x": 0, "y": _row(place), "text": f"Group {curve.name}"}]
+    at = range(0, int(months) + 1, YEAR)
+    numbers = [curve.at_risk(month) for month in at]
+    may = in_order(numbers, curve.patients, threshold)
+    shown = [count(number, threshold, away=not each) for number, each in zip(numbers, may, strict=True)]
+    told = [{"x": month, "y": _row(place), "text": text} for month, text in zip(at, shown, strict=True)]
+    name = [{"x": 0, "y": _row(place), "text": _name(curve)}]
     return [_text(told, 12, INK, "center"), _text(name, 12, COLOURS[place], "left", dx=-66, bold=True)]
+
+
+def _name(curve: Curve) -> str:
+    return f"Group {curve.name}" if curve.name in ("A", "B") else curve.name
+
+
+def _thin(curve: Curve, end: float) -> float:
+    """The month from which on few are at risk; the end of the curve where there is none."""
+    few = max(FEW, ceil(SHARE * curve.patients))
+    return min(end, curve.months[-few]) if curve.patients >= few else 0.0
 
 
 def _row(place: int) -> float:

@@ -28,6 +28,7 @@ class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     says: str
     otherwise: str
     at: str
+    ours: bool = False
 
 
 class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,12 +42,17 @@ class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A class of histology: morphology codes from the first to the last, both included."""
+    """A class of histology: morphology codes from the first to the last, both included, and single ones beside them."""
 
     id: str
     says: str
     first: str = msgspec.field(name="from")
     last: str = msgspec.field(name="to")
+    also: tuple[str, ...] = ()
+
+    def holds(self, code: str) -> bool:
+        """Whether the four digits of a morphology are of this class."""
+        return self.first <= code <= self.last or code in self.also
 
 
 class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,7 +95,7 @@ class Definitions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The class of an ICD-O-3 morphology ("8070/3"); "other" for one of no class."""
         if morphology is None:
             return None
-        return next((each.id for each in self.histology if each.first <= morphology[:4] <= each.last), "other")
+        return next((each.id for each in self.histology if each.holds(morphology[:4])), "other")
 
 
 class Levels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

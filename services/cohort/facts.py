@@ -22,7 +22,10 @@ class Given(msgspec.Struct, frozen=True, gc=False):
 
 
 class Irradiation(msgspec.Struct, frozen=True, kw_only=True):
-    """One course of radiotherapy. `pelvic` is None where nobody recorded the field; `gy` is of the volume with the least dose."""
+    """One course of radiotherapy. `pelvic` is None where nobody recorded the field; `gy` is of the volume with the least dose.
+
+    `palliative` by its recorded intent; `stopped` before its planned end.
+    """
 
     start: date | None
     end: date | None
@@ -31,10 +34,12 @@ class Irradiation(msgspec.Struct, frozen=True, kw_only=True):
     gy: float | None
     fractions: int | None
     source: str
+    palliative: bool = False
+    stopped: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """How the disease answered on a day; `where` is None where that is not told."""
+    """How the disease answered, on the last day that its date can mean; `where` is None where that is not told."""
 
     when: date
     response: Response
@@ -60,9 +65,21 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything of one patient, each oldest first. `readings` are by fact: ecog, haemoglobin, leucocytes, size."""
+    """Everything of one patient, each oldest first. `readings` are by fact: ecog, haemoglobin, leucocytes, size.
+
+    `worse_undated`: staging found new disease after treatment had begun, on a day that nobody recorded.
+    """
 
     drugs: tuple[Given, ...] = ()
     courses: tuple[Irradiation, ...] = ()
     answers: tuple[Answer, ...] = ()
     readings: dict[str, tuple[Reading, ...]] = {}
+    worse_undated: bool = False
+
+    def since(self, day: date) -> Facts:
+        """Without the drugs and courses that began before the day: they were given for something else."""
+        return msgspec.structs.replace(
+            self,
+            drugs=tuple(drug for drug in self.drugs if drug.when >= day),
+            courses=tuple(course for course in self.courses if course.start is None or course.start >= day),
+        )

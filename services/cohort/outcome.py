@@ -8,14 +8,31 @@ from typing import Final
 
 import msgspec
 
+from services.cohort.baseline import whole
 from services.cohort.facts import Answer, Facts, Response, Where
 from shared.oncology.record import Record
 
 ORDER: Final[tuple[Response, ...]] = ("complete", "partial", "stable", "progression")
 
+# Where `when` is the day on which she was there: neither an order, nor the onset of a disease.
+_SEEN: Final = ("observation", "procedure", "medication-administration", "medication-statement")
+_NOT_DONE: Final = (
+    "registered",
+    "preparation",
+    "not-done",
+    "not-taken",
+    "intended",
+    "cancelled",
+    "entered-in-error",
+    "unknown",
+)
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Days are None where the record does not tell them. `distant` and `locoregional` are the best response there."""
+    """Days are None where the record does not tell them. `distant` and `locoregional` are the best response there.
+
+    `undated`: the disease progressed on a day that nobody recorded.
+    """
 
     locoregional: Response | None
     distant: Response | None
@@ -24,6 +41,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     died: bool
     death: date | None
     last_contact: date | None
+    undated: bool
     sources: tuple[str, ...]
 
     @property
@@ -32,15 +50,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return self.death if self.died else self.last_contact
 
 
-def outcome(record: Record, facts: Facts) -> Outcome:
-    """The outcome of a patient; responses count until the disease progresses."""
-    worse = [answer for answer in facts.answers if answer.response == "progression"]
+def outcome(record: Record, facts: Facts, diagnosed: date | None) -> Outcome:
+    """The outcome of a patient; responses count from the diagnosis until the disease progresses."""
+    death = whole(record.deceased) if record.dead else None
+    last = _last(record, death)
+    answers = [
+        msgspec.structs.replace(answer, when=min(answer.when, death) if death else answer.when)  # of a month, a later day may be meant
+        for answer in facts.answers
+        if diagnosed is None or answer.when >= diagnosed
+    ]
+    worse = [answer for answer in answers if answer.response == "progression"]
     first: dict[Where | None, date] = {}
     for answer in worse:
         first.setdefault(answer.where, answer.when)
     until = min((answer.when for answer in worse), default=None)
-    counted = [answer for answer in facts.answers if until is None or answer.when <= until]
-    death = _whole(record.deceased) if record.dead else None
+    counted = [answer for answer in answers if until is None or answer.when <= until]
     return Outcome(
         locoregional=_best(counted, ("locoregional", None)),
         distant=_best(counted, ("distant",)),
@@ -48,7 +72,8 @@ def outcome(record: Record, facts: Facts) -> Outcome:
         progressed=first,
         died=record.dead,
         death=death,
-        last_contact=_last(record),
+        last_contact=max((day for day in (last, until) if day), default=None),
+        undated=facts.worse_undated and until is None,
         sources=tuple(answer.source for answer in (counted if until is None else worse)),
     )
 
@@ -58,12 +83,11 @@ def _best(answers: Iterable[Answer], where: tuple[Where | None, ...]) -> Respons
     return min(found, key=ORDER.index, default=None)
 
 
-def _last(record: Record) -> date | None:
-    """The newest day of what was done, given or observed; a year or a month alone is no day."""
-    days = [_whole(each) for f in record.findings if f.plausible for each in (f.when, f.until, f.recorded)]
+def _last(record: Record, death: date | None) -> date | None:
+    """The newest day on which something was done, given or observed, not after death; a year or a month alone is no day.
+
+    The reader has set aside what is dated later than the resource was written.
+    """
+    days = [whole(f.when) for f in record.findings if f.plausible and f.kind in _SEEN and f.status not in _NOT_DONE]
     known = [day for day in days if day is not None and (record.as_of is None or day.isoformat() <= record.as_of)]
-    return max(known, default=None)
-
-
-def _whole(text: str | None) -> date | None:
-    return date.fromisoformat(text) if text and len(text) == 10 else None
+    return max((day for day in known if death is None or day <= death), default=None)

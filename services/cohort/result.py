@@ -47,7 +47,11 @@ class Foreign(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found on the way. `faults` are the first of `unreadable` lines; `copies` are older or second copies of a resource."""
+    """What was found on the way. `faults` are the first of `unreadable` lines; `copies` are older or second copies of a resource.
+
+    `absent` are types that the export has nothing of, `cut` those of files that break off. `counted` meet the study's criteria, `marked`
+    of them bear the tag of synthetic patients.
+    """
 
     kinds: dict[str, int]
     lines: int
@@ -60,6 +64,15 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     copies: int
     issues: dict[str, int]
+    absent: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
+    counted: int = 0
+    marked: int = 0
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The types of which silence tells nothing."""
+        return tuple(sorted({*self.absent, *self.cut}))
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from services.cohort.plan import Medicine
+from services.cohort.unread import withheld
 from shared.fhir.outcome import FigaroError
 from shared.fhir.reader import read_resources
 from shared.oncology.record import Issue, Record
@@ -91,11 +93,11 @@ def _cell(staging: Staging, edition: str) -> StageCell:
     return StageCell(stage=found.stage, label=found.label, could_be=found.could_be, missing=tuple(each.fact for each in found.missing))
 
 
-def answer(patient: str, resources: list[bytes], medicine: Medicine, as_of: str | None) -> dict[str, Any]:
+def answer(patient: str, resources: list[bytes], medicine: Medicine, as_of: str | None, unread: tuple[str, ...] = ()) -> dict[str, Any]:
     """The row of a patient from her resources, with the columns of the study; one that cannot be read takes nothing from the others."""
     record: Record | None = None
     try:
-        record = read_resources(patient, resources, as_of=as_of)
+        record = replace(read_resources(patient, resources, as_of=as_of), unread=unread)
         staging = medicine.stage(record)
         studied = medicine.study.assess(record, staging) if medicine.study else None
     except FigaroError as error:
@@ -105,7 +107,7 @@ def answer(patient: str, resources: list[bytes], medicine: Medicine, as_of: str 
         return _plain(
             Row(patient=patient, error=f"This is a fault of Figaro and not of the input ({type(error).__name__}); please report it.")
         )
-    return _plain(row_of(staging)) | (_plain(studied) if studied is not None else {})
+    return _plain(row_of(staging)) | (withheld(_plain(studied), unread) if studied is not None else {})
 
 
 def _plain(value: msgspec.Struct) -> dict[str, Any]:

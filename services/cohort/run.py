@@ -23,6 +23,7 @@ from services.cohort.plan import Piece, Plan, inputs, leave
 from services.cohort.result import MANIFEST, Counts, Fault, Foreign, Manifest, finished, merge, write_manifest
 from services.cohort.scan import SHOWN, Seen, scan
 from services.cohort.staging_parts import Staged, stage_part
+from services.cohort.unread import absent, cut_off
 from shared.fhir.outcome import Refused
 
 R = TypeVar("R")
@@ -52,7 +53,7 @@ def run(plan: Plan, engine: Engine, told: Told = lambda step, done, total: None)
         with _alone(plan.work):
             _prepare(plan)
             manifest = _steps(plan, engine, told)
-        shutil.rmtree(plan.work)
+            shutil.rmtree(plan.work)  # the lock goes with it: whoever comes next finds the result
         return manifest
 
 
@@ -78,13 +79,29 @@ def _steps(plan: Plan, engine: Engine, told: Told) -> Manifest:
     if wanted_medications(plan, len(pieces)):
         with_medications = [piece for piece in pieces if "Medication" in seen[piece.number].kinds]
         _all(engine.each(partial(gather_medications, plan), with_medications), "gather their medications", len(with_medications), told)
-    stage = partial(stage_part, plan, pieces=len(pieces), with_medications=tuple(piece.number for piece in with_medications))
+    unread = _unread(pieces, seen)
+    stage = partial(
+        stage_part,
+        plan,
+        pieces=len(pieces),
+        with_medications=tuple(piece.number for piece in with_medications),
+        unread=tuple(sorted({*unread[0], *unread[1]})),
+    )
     staged = list(_done(engine.each(stage, range(patients.parts)), "stage", patients.parts, told))
     if inputs(plan.export) != plan.asked.inputs:
         raise Refused(f"The files of {plan.export} have changed while they were read: give the same command again, which begins anew.")
     (plan.folder / MANIFEST).unlink(missing_ok=True)
     files = merge(plan, patients.parts, lambda done: told("write the rows", done, patients.staged))
-    return write_manifest(plan, _counts(pieces, seen, patients, staged), files)
+    return write_manifest(plan, _counts(pieces, seen, patients, staged, unread), files)
+
+
+def _unread(pieces: list[Piece], seen: list[Seen]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The types that are absent, and those of files that break off."""
+    kinds: dict[str, set[str]] = {}
+    for piece, each in zip(pieces, seen, strict=True):
+        kinds.setdefault(piece.file, set()).update(each.kinds)
+    broken = {piece.file for piece, each in zip(pieces, seen, strict=True) if each.cut}
+    return absent(set().union(*kinds.values()), kinds), cut_off({file: kinds[file] for file in broken})
 
 
 def _done(results: Iterator[R], step: str, total: int, told: Told) -> Iterator[R]:
@@ -99,7 +116,7 @@ def _all(results: Iterator[object], step: str, total: int, told: Told) -> None:
         pass
 
 
-def _counts(pieces: list[Piece], seen: list[Seen], patients: Patients, staged: list[Staged]) -> Counts:
+def _counts(pieces: list[Piece], seen: list[Seen], patients: Patients, staged: list[Staged], unread: tuple[tuple[str, ...], ...]) -> Counts:
     """The tallies of all pieces and parts; the lines of a piece are counted from the beginning of its file."""
     kinds, nameless, issues, foreign = Counter[str](), Counter[str](), Counter[str](), dict[str, Foreign]()
     faults: list[Fault] = []
@@ -128,6 +145,10 @@ def _counts(pieces: list[Piece], seen: list[Seen], patients: Patients, staged: l
         errors=sum(part.errors for part in staged),
         copies=sum(part.copies for part in staged),
         issues=dict(sorted(issues.items())),
+        absent=unread[0],
+        cut=unread[1],
+        counted=sum(part.counted for part in staged),
+        marked=sum(part.marked for part in staged),
     )
 
 

@@ -49,6 +49,7 @@ class Seen(msgspec.Struct):
     kinds: dict[str, int] = {}
     faults: list[tuple[int, str]] = []
     unreadable: int = 0
+    cut: bool = False  # its file breaks off in it
     nameless: dict[str, int] = {}
     shapes: dict[str, tuple[int, int]] = {}  # "STU3 Condition" → how many, the first line
 
@@ -113,6 +114,8 @@ class _Scanning:
             places, lines = self._one_by_one(block.data, starts.tolist(), lengths.tolist())
         self._take(lines, block.offset + starts[places], lengths[places], self.seen.lines + places + 1)
         self.seen.lines += len(starts)
+        last = block.data.rsplit(b"\n", 1)[-1].strip()
+        self.seen.cut = bool(block.fault or (last and (not len(places) or places[-1] != len(starts) - 1)))
         if block.fault:
             self.seen.lines += 1
             self.seen.fault(self.seen.lines, block.fault)

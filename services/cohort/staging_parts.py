@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
+from typing import Final
 
 import msgspec
 
@@ -28,16 +29,21 @@ _TWICE = "SELECT count(source) - count(DISTINCT (owner, source)) FROM read_parqu
 
 
 class Staged(msgspec.Struct):
-    """What became of a part: how many rows, how many could not be read, how many lines were an older or second copy of another."""
+    """What became of a part: how many rows, how many could not be read, how many lines were an older or second copy of another.
+
+    `counted` meet the study's criteria; `marked` of them bear the tag of synthetic patients.
+    """
 
     rows: int = 0
     errors: int = 0
     copies: int = 0
+    counted: int = 0
+    marked: int = 0
     issues: dict[str, int] = {}
 
 
-def stage_part(plan: Plan, part: int, pieces: int, with_medications: tuple[int, ...]) -> Staged:
-    """Leaves the rows of a part, by patient."""
+def stage_part(plan: Plan, part: int, pieces: int, with_medications: tuple[int, ...], unread: tuple[str, ...] = ()) -> Staged:
+    """Leaves the rows of a part, by patient. Of types `unread` silence tells nothing."""
     done = plan.work / "rows" / f"{part:06}.json"
     found: Staged | None = whole(done, Staged)
     if found is not None:
@@ -53,15 +59,46 @@ def stage_part(plan: Plan, part: int, pieces: int, with_medications: tuple[int, 
             given["medications"] = placed(plan.work, "medications", with_medications)
         cursor = db.execute(_LINES if with_medications else _LINES_ALONE, given)
         for patient, resources in _patients(cursor):
-            hers = answer(patient, resources, plan.medicine, plan.asked.as_of)
+            hers = answer(patient, resources, plan.medicine, plan.asked.as_of, unread)
             told.rows += 1
             told.errors += hers["error"] is not None
+            if hers.get("counted"):
+                told.counted += 1
+                told.marked += any(map(_synthetic, resources))
             issues.update({issue["code"] for issue in hers["issues"]})
             rows.write(encode(hers) + b"\n")
     told.issues = dict(sorted(issues.items()))
     on_the_way.replace(done.with_suffix(".ndjson"))
     leave(done, told)
     return told
+
+
+class _Coding(msgspec.Struct, frozen=True):
+    code: str | None = None
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    tag: tuple[_Coding, ...] = ()
+    security: tuple[_Coding, ...] = ()
+
+
+class _Marked(msgspec.Struct, frozen=True):
+    kind: str = msgspec.field(name="resourceType", default="")
+    meta: _Meta = _Meta()
+
+
+_MARKED: Final = msgspec.json.Decoder(_Marked)
+
+
+def _synthetic(raw: bytes) -> bool:
+    """Whether it is a Patient with the tag of synthetic data: HTEST (HL7 v3 ActReason, test health data), or one's own."""
+    if b"HTEST" not in raw and b"synthetic" not in raw:
+        return False
+    try:
+        told = _MARKED.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return told.kind == "Patient" and any(each.code in ("HTEST", "synthetic") for each in (*told.meta.tag, *told.meta.security))
 
 
 def _patients(cursor: object) -> Iterator[tuple[str, list[bytes]]]:

@@ -204,10 +204,16 @@ def follow_up(data: Any) -> FollowUp:
 
 
 def landmark(data: Any, endpoint: Endpoint, month: float) -> Any:
-    """Those who reached the landmark without the event, their time counted from it on."""
+    """Those who reached the landmark without the event, their time counted from it on.
+
+    In group A is who had finished its radiotherapy by then; `finished_later` are those who did so afterwards, and count in group B.
+    """
     months = f"{endpoint}_months"
     kept = data[data[months] > month].copy()
     kept[months] -= month
+    done = kept["definitive_days"].astype(float) <= month * MONTH
+    kept["finished_later"] = kept["group"] & ~done
+    kept["group"] = kept["group"] & done
     return kept
 
 

@@ -5,12 +5,12 @@ Pure: the record, its staging and the facts that were read of it go in, the colu
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
 
-from services.cohort.baseline import Baseline, baseline
+from services.cohort.baseline import Baseline, baseline, whole
 from services.cohort.definitions import Definitions, definitions
 from services.cohort.facts import Facts, Reading
 from services.cohort.outcome import Outcome, outcome
@@ -31,8 +31,9 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 class Studied(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The study's columns of one patient. Lengths in mm, doses in Gy, haemoglobin in g/dL, leucocytes in 10^9/L, times in days.
 
-    `left_out` is the first criterion that she does not meet, `not_met` are all of them. The variables of Table 3 are booleans: their first
-    level, or None where it is missing.
+    `left_out` is the first criterion that she does not meet, `not_met` are all of them. `cycles` are of the first treatment, `every_cycle`
+    of all. `definitive_days` run from the diagnosis to the end of group A's radiotherapy. The variables of Table 3 are booleans: their
+    first level, or None where it is missing.
     """
 
     counted: bool = False
@@ -63,8 +64,10 @@ class Studied(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     external_gy: float | None = None
     brachytherapy_gy: float | None = None
     point_a_eqd2_gy: float | None = None
+    definitive_days: int | None = None
     metastasis_radiotherapy: bool | None = None
     cycles: int | None = None
+    every_cycle: int | None = None
     regimens: tuple[Regimen, ...] = ()
     cycles_before: int | None = None
     cycles_during: int | None = None
@@ -87,36 +90,42 @@ class Studied(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def studied(record: Record, staging: Staging, facts: Facts) -> Studied:
     """The columns of one patient."""
     study = definitions()
-    then = outcome(record, facts)
+    diagnosed = whole(staging.diagnosed)
+    facts = facts.since(diagnosed - timedelta(days=study.number("treatment-before"))) if diagnosed else facts
+    then = outcome(record, facts, diagnosed)
     before = baseline(record, staging, facts, study)
     given = treated(facts, then.progression, study)
     met = _met(record, staging, before, given, then, study)
     not_met = tuple(criterion.id for criterion in study.criteria if not met[criterion.id])
     if staging.primary.condition is None:
         return Studied(left_out=not_met[0], not_met=not_met)
-    days: dict[str, Any] = {"os_days": _days(before, then.ended), "pfs_days": _days(before, then.progression or then.ended)}
+    days = {"os_days": _days(before, then.ended), "pfs_days": _free(before, then), "definitive_days": _days(before, given.finished)}
     return Studied(
         counted=not not_met,
         left_out=not_met[0] if not_met else None,
         not_met=not_met,
-        reasons=_reasons(not_met, staging, before, given, then, study),
+        reasons=_reasons(not_met, record, staging, before, given, then, study),
         **_before(before, study),
         **_given(given, study),
         **_then(then),
-        **days,
+        **days,  # type: ignore[arg-type]
     )
 
 
 def _met(record: Record, staging: Staging, before: Baseline, given: Treated, then: Outcome, study: Definitions) -> dict[str, bool]:
     sarcoma = before.cells == "sarcoma"
-    days = _days(before, then.ended)
+    whole_life, free = _days(before, then.ended), _free(before, then)
+    cancer = staging.primary.histology is not None and (staging.primary.applies or sarcoma)
     return {
-        "cervical-cancer": staging.primary.histology is not None and (staging.primary.applies or sarcoma),
-        "organ-metastasis": bool(before.organs),
+        "cervical-cancer": cancer and record.sex != "male",
+        "organ-metastasis": bool(before.organs) or before.later,
+        "synchronous": not before.later,
         "first-malignancy": not _earlier(record, staging),
-        "cycles": len(given.cycles) >= study.number("cycles"),
+        "diagnosis-day": before.diagnosed is not None,
+        "death-day": not then.died or then.death is not None,
+        "cycles": len(given.every_cycle) >= study.number("cycles"),
         "ecog": before.ecog is not None and before.ecog <= study.number("ecog"),
-        "complete": given.group is not None and days is not None and days > 0,
+        "complete": given.group is not None and whole_life is not None and whole_life > 0 and free is not None and free >= 0,
     }
 
 
@@ -129,6 +138,11 @@ def _earlier(record: Record, staging: Staging) -> bool:
 
 def _days(before: Baseline, end: date | None) -> int | None:
     return None if before.diagnosed is None or end is None else (end - before.diagnosed).days
+
+
+def _free(before: Baseline, then: Outcome) -> int | None:
+    """Days without progression; None where the disease progressed on a day that nobody recorded."""
+    return None if then.undated else _days(before, then.progression or then.ended)
 
 
 def _before(it: Baseline, study: Definitions) -> dict[str, Any]:
@@ -168,6 +182,7 @@ def _given(it: Treated, study: Definitions) -> dict[str, Any]:
         "point_a_eqd2_gy": eqd2(both, study.number("alpha-beta")) if it.group == "A" else None,
         "metastasis_radiotherapy": bool(it.elsewhere),
         "cycles": len(it.cycles),
+        "every_cycle": len(it.every_cycle),
         "regimens": it.regimens,
         "cycles_before": before,
         "cycles_during": during,
@@ -179,14 +194,14 @@ def _then(it: Outcome) -> dict[str, Any]:
     return {
         "best_locoregional": it.locoregional,
         "best_distant": it.distant,
-        "progressed": it.progression is not None,
+        "progressed": it.progression is not None or it.undated,
         "progressed_locoregional": "locoregional" in it.progressed,
         "progressed_distant": "distant" in it.progressed,
         "progressed_on": it.progression.isoformat() if it.progression else None,
         "died": it.died,
         "died_on": it.death.isoformat() if it.death else None,
         "last_contact": it.last_contact.isoformat() if it.last_contact else None,
-        "pfs_event": it.progression is not None or it.died,
+        "pfs_event": it.progression is not None or it.undated or it.died,
     }
 
 
@@ -195,17 +210,19 @@ def _exact(reading: Reading | None) -> float | None:
 
 
 def _reasons(
-    not_met: tuple[str, ...], staging: Staging, before: Baseline, given: Treated, then: Outcome, study: Definitions
+    not_met: tuple[str, ...], record: Record, staging: Staging, before: Baseline, given: Treated, then: Outcome, study: Definitions
 ) -> tuple[Reason, ...]:
     """Each assignment in words, with the resources that it rests on."""
     found = [Reason(f"left out: {c.id}", c.otherwise) for c in study.criteria if c.id in not_met]
+    if record.sex == "male":
+        found.append(Reason("sex", "recorded as male: ask whether this or the diagnosis is wrong", (staging.patient,)))
     if before.organs:
         words = f"metastases at diagnosis in {', '.join(before.organs)}{' and in distant nodes' if before.nodes else ''}"
         found.append(Reason("organ metastasis", words, before.sources))
     found.append(Reason(f"group {given.group or 'open'}", given.because, given.sources))
     drugs = ", ".join(f"{each.drugs} x {each.cycles}" for each in given.regimens) or "none on record"
     found.append(Reason(f"{len(given.cycles)} cycles", drugs, tuple(source for cycle in given.cycles for source in cycle.sources)))
-    how = "progression" if then.progression else "no progression on record"
+    how = "progression" if then.progression else "progression on a day nobody recorded" if then.undated else "no progression on record"
     found.append(Reason("response and progression", f"{how}; locoregional {then.locoregional or 'not told'}", then.sources))
     end = f"died on {then.death or 'a day nobody recorded'}" if then.died else f"last contact on {then.last_contact or 'no day'}"
     found.append(Reason("follow-up", end, (staging.patient,)))

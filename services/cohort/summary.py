@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from services.cohort.result import TABLE, Counts, Manifest
+from shared.oncology import not_read
 
 _STAGES: Final = tuple(re.findall(r"\S+", "I IA IA1 IA2 IB IB1 IB2 IB3 II IIA IIA1 IIA2 IIB III IIIA IIIB IIIC IIIC1 IIIC2 IV IVA IVB"))
 _LACKING: Final = (
@@ -94,7 +95,7 @@ def notes(manifest: Manifest) -> list[str]:
     if not manifest.asked.all:
         others = found.patients - found.staged
         told.append(f"{others:,} patients: no cervical cancer found, as nothing of theirs names the cervix; no row without --all.")
-    told += [f"The export has {words}." for kinds, words in _LACKING if not any(kind in counts.kinds for kind in kinds.split())]
+    told += lacking(counts)
     if found.without_conditions and "Condition" in counts.kinds:
         told.append(f"{found.without_conditions:,} patients have no Condition.")
     if found.unknown and "Patient" in counts.kinds:
@@ -111,11 +112,33 @@ def notes(manifest: Manifest) -> list[str]:
     ]
     told += [f"{count:,} x {kind} name no patient that can be told; they are not used." for kind, count in counts.nameless.items()]
     if counts.copies:
-        told.append(
-            f"{counts.copies:,} resources of these patients stand more than once; of each the newest is used (lastUpdated, versionId)."
-        )
+        words = "resource of these patients stands" if counts.copies == 1 else "resources of these patients stand"
+        told.append(f"{counts.copies:,} {words} more than once; of each the newest is used (lastUpdated, versionId).")
     if counts.errors:
         told.append(f"{counts.errors:,} patients could not be read; their rows say why.")
+    return told
+
+
+def lacking(counts: Counts) -> list[str]:
+    """What the export has nothing of, or not all of."""
+    told = [f"The export has {words}." for kinds, words in _LACKING if not any(kind in counts.kinds for kind in kinds.split())]
+    given = {"MedicationAdministration", "MedicationStatement"}
+    if "MedicationRequest" in counts.kinds and not given.intersection(counts.kinds):
+        told.append("The export has orders of medication alone, and nothing given: an order is no cycle of chemotherapy.")
+    if counts.cut:
+        told.append(f"A file breaks off, so that not all is here of {', '.join(counts.cut)}.")
+    if counts.unread:
+        told.append(not_read.remark(counts.unread))
+    return told
+
+
+def without_numbers(counts: Counts) -> list[str]:
+    """What a reader must know of the export, without a number that could be of few patients."""
+    told = lacking(counts)
+    if counts.unreadable or counts.errors or counts.nameless or counts.foreign:
+        told.append("Not every line or patient could be read; without --hide-below it is said which.")
+    if "OperationOutcome" in counts.kinds:
+        told.append("OperationOutcomes of the server are among the lines: not all may be here; figaro import shows them.")
     return told
 
 

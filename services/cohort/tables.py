@@ -9,11 +9,17 @@ from typing import Any, Final
 
 import msgspec
 
-from services.cohort.definitions import Cells, Definitions, Printed
-from services.cohort.suppression import HIDDEN, column, count, hidden
+from services.cohort.definitions import Cells, Definitions, Printed, Variable
+from services.cohort.suppression import HIDDEN, count, hidden, pooled
 
 Three = tuple[str, str, str]
 NONE: Final[Three] = ("", "", "")
+_HEADS: Final = {
+    (1, False): "One organ",
+    (1, True): "One organ and distant nodes",
+    (2, False): "Two organs",
+    (2, True): "Two organs and distant nodes",
+}
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,18 +33,20 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counting:
-    """Counts of a frame by group, shown with per cent and, where asked, without small cells."""
+    """Counts of a frame by group, shown with per cent and, where asked, without small cells. Not `apart`: groups are not shown."""
 
-    def __init__(self, data: Any, founding: Printed, threshold: int = 0) -> None:
+    def __init__(self, data: Any, founding: Printed, threshold: int = 0, *, apart: bool = True) -> None:
         self.groups = (data, data[data["group"] == True], data[data["group"] == False])  # noqa: E712 - a column
         self.sizes = tuple(len(group) for group in self.groups)
         self.founding = founding
         self.threshold = threshold
+        self.apart = apart
+        self.irradiated = bool(data["pelvic_radiotherapy"].notna().any())
 
     def block(self, rows: Sequence[tuple[str, str, Any, str]], table: dict[str, Cells], *, parts: bool = True) -> list[Line]:
         """Lines of (label, key, what is counted, unit): `what` says of a frame which of its rows count."""
         counts = [[int(what(group).sum()) for group in self.groups] for _, _, what, _ in rows]
-        away = hidden(counts, self.threshold, parts=parts)
+        away = hidden(counts, self.threshold, parts=parts, sizes=self.sizes)
         lines = []
         for r, (label, key, _, _) in enumerate(rows):
             ours = tuple(self._cell(counts[r][c], c, (r, c) in away) for c in range(3))
@@ -47,9 +55,40 @@ class Counting:
             )
         return lines
 
+    def ecog(self) -> list[Line]:
+        """ECOG performance status."""
+        return self.block([(str(n), f"ecog-{n}", _is("ecog_score", n), "") for n in range(3)], self.founding.table1)
+
+    def histology(self, study: Definitions) -> list[Line]:
+        """The classes of histology that somebody is in, there or here."""
+        cells = [(c.says, c.id, _is("cells", c.id), "") for c in study.histology]
+        cells += [("Other", "other", _is("cells", "other"), "")]
+        return _used(self.block(sorted(cells, key=lambda row: _order(row[1])), self.founding.table1))
+
+    def levels(self, variable: Variable) -> list[Line]:
+        """The two levels of a variable, and of whom it is not told."""
+        name = variable.id
+        rows = [
+            (variable.first, f"{name}-first", lambda g: g[name] == True, ""),  # noqa: E712 - a column
+            (variable.second, f"{name}-second", lambda g: g[name] == False, ""),  # noqa: E712 - a column
+            ("Not told", "", lambda g: g[name].isna(), ""),
+        ]
+        return self.block(rows, self.founding.table1)
+
+    def unshown(self, study: Definitions) -> set[str]:
+        """Variables of Table 3 whose counts would give away what Tables 1 and 2 hide."""
+        if not self.threshold:
+            return set()
+        squamous = next(each.says for each in study.histology if each.id == "squamous")
+        lines = {"ecog": self.ecog()[0], "squamous": next((each for each in self.histology(study) if each.label == squamous), None)}
+        away = {name for name, line in lines.items() if line and not line.ours[0][:1].isdecimal()}
+        return away | set(pooled(_organs(self), self.threshold, self.sizes[0])[1])
+
     def _cell(self, number: int, column: int, away: bool) -> str:
+        if column and not (self.apart and self.sizes[column]):
+            return HIDDEN
         shown = count(number, self.threshold, away=away)
-        if shown != str(number) or not self.sizes[column]:
+        if shown != str(number):
             return shown
         return f"{shown} ({percent(number, self.sizes[column])})"
 
@@ -70,7 +109,7 @@ class Counting:
             if len(values) and (not self.threshold or len(values) >= self.threshold):
                 low, mid, high = (_plain(value, digits) for value in (values.min(), values.median(), values.max()))
                 told[c] = mid if self.threshold else f"{mid} ({low}–{high})"
-            elif len(values):
+            elif len(values) or not self.sizes[c]:
                 told[c] = HIDDEN
         ours = told[0], told[1], told[2]
         return Line(label=label, ours=ours, printed=self.printed(self.founding.table1.get(key)), note=self.founding.marks.get(key))
@@ -87,33 +126,40 @@ def percent(number: int, of: int) -> Decimal:
 
 def table1(it: Counting, study: Definitions) -> list[Line]:
     """Characteristics at diagnosis and first treatment."""
-    cells = [(c.says, c.id, _is("cells", c.id), "") for c in study.histology]
-    cells += [("Other", "other", _is("cells", "other"), "")]
     found = [(m.says, m.id, _is("found_by", m.id), "") for m in reversed(study.found_by)]
     found += [("Not told", "", lambda g: g["found_by"].isna(), "")]
     given = it.founding.table1
+    treated = [
+        ("Radiotherapy to the pelvis", "pelvic", lambda g: g["pelvic_radiotherapy"].isin(["definitive", "palliative"]), ""),
+        ("Radiotherapy to a metastasis", "elsewhere", lambda g: g["metastasis_radiotherapy"] == True, ""),  # noqa: E712
+    ]
+    beside = [
+        ("Cycles before radiotherapy (group A)", "neoadjuvant", lambda g: g["cycles_before"] > 0, ""),
+        ("Cycles during radiotherapy (group A)", "concurrent", lambda g: g["cycles_during"] > 0, ""),
+        ("Cycles after radiotherapy (group A)", "adjuvant", lambda g: g["cycles_after"] > 0, ""),
+    ]
     return [
         it.medians("Age (years), median (range)", "age", "age_years"),
         _head("ECOG performance status"),
-        *it.block([(str(n), f"ecog-{n}", _is("ecog_score", n), "") for n in range(3)], given),
+        *it.ecog(),
         _head("Histology"),
-        *_used(it.block(sorted(cells, key=lambda row: _order(row[1])), given)),
+        *it.histology(study),
         *(line for name in ("size", "haemoglobin", "leucocytes") for line in _levels(it, study, name)),
         _head("Metastases found by"),
         *_used(it.block(found, given)),
         _head("First treatment"),
         it.medians("Cycles of chemotherapy, median (range)", "cycles", "cycles"),
-        *it.block(
-            [
-                ("Radiotherapy to the pelvis", "pelvic", lambda g: g["pelvic_radiotherapy"].isin(["definitive", "palliative"]), ""),
-                ("Radiotherapy to a metastasis", "elsewhere", lambda g: g["metastasis_radiotherapy"] == True, ""),  # noqa: E712
-                ("Cycles before radiotherapy (group A)", "neoadjuvant", lambda g: g["cycles_before"] > 0, ""),
-                ("Cycles during radiotherapy (group A)", "concurrent", lambda g: g["cycles_during"] > 0, ""),
-                ("Cycles after radiotherapy (group A)", "adjuvant", lambda g: g["cycles_after"] > 0, ""),
-            ],
-            given,
-            parts=False,
-        ),
+        *(it.block([*treated, *(beside if it.apart else [])], given, parts=False) if it.irradiated else _unknown(treated)),
+        *(_doses(it) if it.apart else []),
+    ]
+
+
+def _unknown(rows: Sequence[tuple[str, str, Any, str]]) -> list[Line]:
+    return [Line(label=row[0], ours=("not told", "", "")) for row in rows]
+
+
+def _doses(it: Counting) -> list[Line]:
+    return [
         _head("Radiotherapy to the pelvis (Gy), median (range)"),
         it.medians("External beam", "external", "external_gy", (1, 2), 1),
         it.medians("Brachytherapy", "brachytherapy", "brachytherapy_gy", (1,), 1),
@@ -123,22 +169,23 @@ def table1(it: Counting, study: Definitions) -> list[Line]:
 
 def _levels(it: Counting, study: Definitions, name: str) -> list[Line]:
     variable = next(each for each in study.variables if each.id == name)
-    rows = [
-        (variable.first, f"{name}-first", lambda g: g[name] == True, ""),  # noqa: E712 - a column
-        (variable.second, f"{name}-second", lambda g: g[name] == False, ""),  # noqa: E712 - a column
-        ("Not told", "", lambda g: g[name].isna(), ""),
-    ]
-    return [_head(variable.says), *_used(it.block(rows, it.founding.table1))]
+    return [_head(variable.says), *_used(it.levels(variable))]
 
 
 def regimens(it: Counting) -> list[tuple[str, str, str]]:
-    """Regimens with their cycles, ours and the founding study's."""
-    counted: Counter[str] = Counter()
+    """Regimens with their cycles, ours and the founding study's; those of few patients together, where small cells are not shown."""
+    cycles, patients = Counter[str](), Counter[str]()
     for hers in it.groups[0]["regimens"]:
-        counted.update({each["drugs"]: each["cycles"] for each in hers})
-    names = sorted({*counted, *it.founding.regimens}, key=lambda name: (-counted[name], name))
-    shown = column([counted[name] for name in names], it.threshold)
-    return [(name, mine, str(it.founding.regimens.get(name, ""))) for name, mine in zip(names, shown, strict=True)]
+        cycles.update({each["drugs"]: each["cycles"] for each in hers})
+        patients.update({each["drugs"] for each in hers})
+    theirs = it.founding.regimens
+    names, away = pooled(patients, it.threshold)
+    alone = sorted({*names, *(theirs if not it.threshold else ())}, key=lambda name: (-cycles[name], name))
+    lines = [(name, str(cycles[name]), str(theirs.get(name, ""))) for name in alone]
+    if away:
+        others = sum(number for name, number in theirs.items() if name not in alone)
+        lines.append(("other regimens", str(sum(cycles[name] for name in away)), str(others)))
+    return lines
 
 
 def table2(it: Counting) -> list[Line]:
@@ -150,38 +197,44 @@ def table2(it: Counting) -> list[Line]:
     ]
     ours = Counter(keys)
     theirs = {_sorted(key): number for key, number in it.founding.table2.items()}
-    heads = {
-        (1, False): "One organ",
-        (1, True): "One organ and distant nodes",
-        (2, False): "Two organs",
-        (2, True): "Two organs and distant nodes",
-    }
+    names, away = pooled(ours, it.threshold)
     lines: list[Line] = []
     seen = None
-    order = sorted({*ours, *theirs}, key=lambda key: (_kind(key), -theirs.get(key, 0), -ours[key], key))
-    shown = column([ours[key] for key in order], it.threshold)
-    for key, mine in zip(order, shown, strict=True):
+    shown = {*names, *(theirs if not it.threshold else ())}
+    for key in sorted(shown, key=lambda key: (_kind(key), -theirs.get(key, 0), -ours[key], key)):
         if _kind(key) != seen:
             seen = _kind(key)
-            lines.append(_head(heads.get(seen, f"{seen[0]} organs{' and distant nodes' if seen[1] else ''}")))
+            lines.append(_head(_HEADS.get(seen, f"{seen[0]} organs{' and distant nodes' if seen[1] else ''}")))
         label = key.removesuffix(" + nodes").capitalize().replace(", ", " and ")
-        lines.append(_single(it, label, ours[key], mine, theirs.get(key), it.founding.marks.get(key)))
-    organs = Counter(organ for each in data["metastatic_organs"] for organ in each)
-    most = sorted(organs.items(), key=lambda each: (-each[1], each[0]))
-    lines.append(_head("Organs with metastases, over all patients"))
-    for (organ, number), mine in zip(most, column([number for _, number in most], it.threshold), strict=True):
+        lines.append(_single(it, label, ours[key], theirs.get(key), it.founding.marks.get(key)))
+    if away:
+        others = sum(number for key, number in theirs.items() if key not in shown)
+        lines += [_head("Other patterns"), _single(it, "All of them", sum(ours[key] for key in away), others, None)]
+    return lines + _over_all(it)
+
+
+def _over_all(it: Counting) -> list[Line]:
+    organs, sites = _organs(it), it.founding.sites
+    names, away = pooled(organs, it.threshold, it.sizes[0])
+    lines = [_head("Organs with metastases, over all patients")]
+    for organ in sorted(names, key=lambda name: (-organs[name], name)):
         note = it.founding.marks.get(f"site {organ}") or it.founding.marks.get(organ)
-        lines.append(_single(it, organ.capitalize(), number, mine, it.founding.sites.get(organ), note, per=organs.total()))
-    lines.append(Line(label="All", ours=(str(organs.total()), "", ""), printed=(str(it.founding.sites["all"]), "", "")))
+        lines.append(_single(it, organ.capitalize(), organs[organ], sites.get(organ), note, per=organs.total()))
+    if away:
+        lines.append(_single(it, "Other organs", sum(organs[name] for name in away), None, None, per=organs.total()))
+    lines.append(Line(label="All", ours=(str(organs.total()), "", ""), printed=(str(sites["all"]), "", "")))
     return lines
 
 
-def _single(it: Counting, label: str, ours: int, shown: str, theirs: int | None, note: str | None, *, per: int | None = None) -> Line:
+def _organs(it: Counting) -> Counter[str]:
+    return Counter(organ for each in it.groups[0]["metastatic_organs"] for organ in each)
+
+
+def _single(it: Counting, label: str, ours: int, theirs: int | None, note: str | None, *, per: int | None = None) -> Line:
     size = per or it.sizes[0]
-    told = f"{shown} ({percent(ours, size)})" if shown == str(ours) and size else shown
     of = it.founding.sites["all"] if per else it.founding.patients[0]
     other = "" if theirs is None else f"{theirs} ({percent(theirs, of)})"
-    return Line(label=label, ours=(told, "", ""), printed=(other, "", ""), note=note)
+    return Line(label=label, ours=(f"{ours} ({percent(ours, size)})", "", ""), printed=(other, "", ""), note=note)
 
 
 def table4(it: Counting) -> list[Line]:
@@ -212,7 +265,7 @@ def _used(lines: list[Line]) -> list[Line]:
 
 
 def _order(key: str) -> int:
-    return ("squamous", "small-cell", "adenocarcinoma", "adenosquamous", "sarcoma", "other").index(key)
+    return ("squamous", "small-cell", "neuroendocrine", "adenocarcinoma", "adenosquamous", "sarcoma", "other").index(key)
 
 
 def _kind(key: str) -> tuple[int, bool]:

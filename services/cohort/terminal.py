@@ -22,6 +22,9 @@ def _flow(report: Report) -> Table:
     table.add_row("patients with a row", "", report.rows)
     for step in report.flow:
         table.add_row(step.says, step.out if step.out != "0" else "", step.left)
+    if report.apart:
+        table.caption = report.apart
+        return table
     table.add_section()
     table.add_row("group A: definitive pelvic radiotherapy", "", report.sizes[1])
     table.add_row("group B: palliative or none", "", report.sizes[2])
@@ -34,7 +37,8 @@ def _survival(part: Part) -> Table:
     for row in part.rows:
         shown = (row.cells[0], row.cells[2])
         table.add_row(row.label, row.patients, row.events, *(text for cell in shown for text in (cell.ours, cell.printed)))
-    table.caption = f"group A against B: log-rank p = {part.p}; “there”: the founding study"
+    tested = f"group A against B: log-rank p = {part.p}; " if part.p else ""
+    table.caption = f"{tested}“there”: the founding study"
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import date, timedelta
+from typing import Final
 
 import msgspec
 
@@ -28,9 +29,14 @@ class Regimen(msgspec.Struct, frozen=True, gc=False):
 
 
 class Treated(msgspec.Struct, frozen=True, kw_only=True):
-    """First treatment: what was given before any progression. `group` is None where the record does not settle it."""
+    """First treatment: what was given before any progression. `group` is None where the record does not settle it.
+
+    `every_cycle` holds those after a progression too. `finished` is the day on which group A's radiotherapy ended.
+    """
 
     cycles: tuple[Cycle, ...]
+    every_cycle: tuple[Cycle, ...]
+    finished: date | None
     external: tuple[Irradiation, ...]
     brachytherapy: tuple[Irradiation, ...]
     elsewhere: tuple[Irradiation, ...]
@@ -59,15 +65,21 @@ class Treated(msgspec.Struct, frozen=True, kw_only=True):
 
 def treated(facts: Facts, until: date | None, study: Definitions) -> Treated:
     """The first treatment, up to the first progression."""
-    given = [drug for drug in facts.drugs if drug.cytotoxic and (until is None or drug.when < until)]
+    apart = study.number("cycle-apart")
+    chemotherapy = [drug for drug in facts.drugs if drug.cytotoxic]
+    given = [drug for drug in chemotherapy if until is None or drug.when < until]
     courses = [course for course in facts.courses if until is None or course.start is None or course.start < until]
     pelvic = [course for course in courses if course.pelvic]
     external = tuple(course for course in pelvic if not course.brachytherapy)
     inside = tuple(course for course in pelvic if course.brachytherapy)
     unknown = tuple(course for course in courses if course.pelvic is None)
-    group, kind, because = _group(external, inside, unknown)
+    undated = until is not None and any(course.start is None for course in (*pelvic, *unknown))
+    group, kind, because = (None, None, _UNDATED) if undated else _group(external, inside, unknown)
+    ends = [course.end for course in pelvic if not course.palliative]
     return Treated(
-        cycles=cycles(given, study.number("cycle-apart")),
+        cycles=cycles(given, apart),
+        every_cycle=cycles(chemotherapy, apart),
+        finished=max((end for end in ends if end), default=None) if group == "A" and None not in ends else None,
         external=external,
         brachytherapy=inside,
         elsewhere=tuple(course for course in courses if course.pelvic is False),
@@ -79,13 +91,24 @@ def treated(facts: Facts, until: date | None, study: Definitions) -> Treated:
     )
 
 
+_DEFINITIVE: Final = (
+    "external beam to the pelvis and brachytherapy, begun before any progression, neither palliative nor stopped; "
+    "whether the dose was low is not asked"
+)
+_UNDATED: Final = "radiotherapy without a date, and a progression: nobody can tell which came first"
+
+
 def _group(
     external: tuple[Irradiation, ...], inside: tuple[Irradiation, ...], unknown: tuple[Irradiation, ...]
 ) -> tuple[str | None, str | None, str]:
-    if external and inside:
-        return "A", "definitive", "external beam to the pelvis and brachytherapy, begun before any progression"
+    if all(any(not course.palliative and not course.stopped for course in courses) for courses in (external, inside)):
+        return "A", "definitive", _DEFINITIVE
     if unknown:
         return None, None, "radiotherapy whose field nobody recorded: it may have been to the pelvis"
+    if external and inside and all(any(not course.palliative for course in courses) for courses in (external, inside)):
+        return None, None, "external beam to the pelvis and brachytherapy, one of them stopped before its end: in neither group"
+    if external and inside:
+        return "B", "palliative", "external beam to the pelvis and brachytherapy, with palliative intent"
     if inside:
         return None, None, "brachytherapy without external beam on record: in neither group"
     if external:

@@ -73,8 +73,10 @@ class Patient:
             self.drug(first + 21 * number, "cisplatin", "paclitaxel")
         return self
 
-    def beam(self, start: int, end: int, gy: float, fractions: int, *, inside: bool = False, site: str | None = None) -> Patient:
-        _irradiate(self.chart, start, Beam(start, end, gy, fractions, inside, site))
+    def beam(
+        self, start: int, end: int, gy: float, fractions: int, *, inside: bool = False, site: str | None = None, palliative: bool = False
+    ) -> Patient:
+        _irradiate(self.chart, start, Beam(start, end, gy, fractions, inside, site), curative=not palliative)
         return self
 
     def unknown_field(self, day: int) -> Patient:

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from examples.study_cohort import bundles
 from services.cohort.blocks import BROKEN_GZIP
+from services.cohort.report import of_result
 from services.cohort.result import MANIFEST, ROWS, Manifest
 from services.cohort.scan import NO_JSON
 from services.cohort.summary import notes
+from services.cohort_study import STUDY
 from shared.fhir.outcome import Refused, Unreadable
 from tests import synthetic
 from tests.cohort.export import Json, done, planned, resources, write
@@ -113,7 +116,7 @@ def test_of_a_resource_that_stands_twice_the_newest_is_used_and_the_copies_are_c
     manifest, rows = done(planned(export))
     assert manifest.counts.copies == 1
     assert rows[who]["why_not"] == "the diagnosis of cervical cancer is refuted"
-    assert "1 resources of these patients stand more than once" in said(manifest)
+    assert "1 resource of these patients stands more than once" in said(manifest)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +307,36 @@ def test_what_is_done_is_not_done_again_until_the_export_changes(export: Path) -
     assert (plan.folder / ROWS).stat().st_mtime_ns == first
     add(export, "Condition.ndjson", json.dumps(condition("Patient/new", "C53.9")).encode())
     assert "Patient/new" in done(planned(export))[1]
+
+
+def test_a_type_that_is_absent_or_cut_off_is_unread_to_staging_and_to_the_study(tmp_path: Path) -> None:
+    """Silence there is unknown (ADR 0020): no group is assigned, and what the file should hold is named."""
+    hers = list(resources(bundles()[:3]))
+    whole, _ = done(planned(write(tmp_path / "whole", hers), study=STUDY))
+    assert (whole.counts.unread, whole.counts.counted, whole.counts.marked) == ((), 3, 3)
+    without = write(tmp_path / "without", [one for one in hers if one["resourceType"] != "Procedure"])
+    manifest, rows = done(planned(without, study=STUDY))
+    assert manifest.counts.absent == ("Procedure",)
+    assert {(row["counted"], row["group"], row["pelvic_radiotherapy"]) for row in rows.values()} == {(True, None, None)}
+    assert {"treatments" in row["figo_2018"]["missing"] for row in rows.values()} == {True}
+    (without / "Procedure.ndjson").write_bytes(b"")
+    assert done(planned(without, study=STUDY))[0].counts.unread == ()  # the file is there: nobody had any
+    for name, cut in (("gzip", gzip.compress((tmp_path / "whole/Procedure.ndjson").read_bytes())[:-40]), ("plain", None)):
+        broken = write(tmp_path / name, hers)
+        data = (broken / "Procedure.ndjson").read_bytes()
+        (broken / "Procedure.ndjson").write_bytes(cut or data[:-30])
+        manifest, rows = done(planned(broken, study=STUDY))
+        assert manifest.counts.cut == ("Procedure",)
+        assert {row["group"] for row in rows.values()} == {None}
+        assert "A file breaks off, so that not all is here of Procedure." in said(manifest)
+
+
+def test_without_any_medication_cycles_are_not_told(tmp_path: Path) -> None:
+    hers = [one for one in resources(bundles()[:2]) if not one["resourceType"].startswith("Medication")]
+    plan = planned(write(tmp_path / "export", hers), study=STUDY)
+    assert {row["cycles"] for row in done(plan)[1].values()} == {None}
+    with pytest.raises(Refused, match="no medication of any kind"):
+        of_result(plan.folder)
 
 
 def test_a_result_that_somebody_has_changed_is_made_anew(export: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from errno import ENOSPC
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -17,6 +18,7 @@ from services.cohort.definitions import printed
 from services.cohort.report import HTML, PDF, Report, html, made, written
 from services.cohort.statistics import ENDPOINTS
 from services.cohort.tables import Line
+from services.cohort.unread import IRRADIATED
 from shared.fhir.outcome import Refused
 from tests.cohort.study_rows import rows
 from tests.docs.markdown import ROOT
@@ -173,9 +175,79 @@ def test_a_cohort_of_one_group_alone_has_a_report() -> None:
 def test_what_is_missing_is_counted_and_shown() -> None:
     holes = [row | ({"haemoglobin": None} if number < 7 else {}) for number, row in enumerate(rows())]
     found = made(holes)
-    assert ("haemoglobin", "7") in found.missing
+    assert "Haemoglobin: 7 of 48 patients without it" in found.missing
     assert "Haemoglobin: 7 of 48 patients without it" in html(found)
+    doses = made([row | {"external_gy": None, "point_a_eqd2_gy": None} for row in rows()]).missing
+    wanted = (("Dose of external beam to the pelvis", 41), ("Dose to point A", 36))
+    assert doses[-2:] == [f"{name}: {number} of {number} patients without it" for name, number in wanted]
     assert [row.patients.ours for row in found.tables["three"] if row.label == "Not told"] == ["7"]
+
+
+def test_a_group_too_small_to_show_is_shown_nowhere() -> None:
+    """Three women in group B: no size, column, curve, test, model or landmark of either group."""
+    few = [row for row in rows() if row["group"] == "A"] + [row for row in rows() if row["group"] == "B"][:3]
+    found = made(few, threshold=5)
+    page = html(found)
+    assert found.sizes == ("39", "–", "–")
+    assert "One of the groups has fewer than 5 patients" in page
+    assert {cell for table in ("one", "four") for line in found.tables[table] if not line.head for cell in line.ours[1:] if cell} == {"–"}
+    for part in found.parts.values():
+        assert (part.p, part.landmark, [row.label for row in part.rows]) == ("", None, ["All"])
+        assert "Group A" not in part.picture
+    assert not [line for part in found.parts.values() for line in part.lines if line.label.startswith("Treatment")]
+    assert "Landmark at" not in page
+    assert "Log-rank p = <" not in page
+
+
+def test_numbers_that_tell_a_small_rest_are_hidden() -> None:
+    """All but three, in a table; two who lack a variable, in a model; few who died in the first year, at risk and in per cent."""
+    page = html(made([row | ({"age": None} if number < 2 else {}) for number, row in enumerate(rows())], threshold=5))
+    assert "Cox model of those patients in whom every variable is told" in page
+    assert "46 patients" not in page
+    nearly = [row | {"ecog_score": 0 if number >= 3 else 1} for number, row in enumerate(rows())]
+    assert [line.ours[0] for line in made(nearly, threshold=5).tables["one"] if line.label in ("0", "1", "2")] == ["–", "< 5", "0 (0.0)"]
+    late = [row | {"os_days": 400 + number, "died": number >= 45, "died_on": None} for number, row in enumerate(rows())]
+    (whole, *_) = made(late, threshold=5).parts["os"].rows
+    assert whole.cells[1].ours == "100"  # nothing has happened: no interval
+    early = [row | {"os_days": 100 if number < 3 else 3000, "died": number < 3} for number, row in enumerate(rows())]
+    (whole, *_) = made(early, threshold=5).parts["os"].rows
+    assert [cell.ours for cell in whole.cells[1:]] == ["–", "–", "–"]
+
+
+def test_patterns_organs_and_regimens_of_few_are_one_number() -> None:
+    found = report(5).tables
+    two = [(line.label, line.ours[0].split(" ")[0]) for line in found["two"] if not line.head]
+    assert two[:3] == [("Bone", "17"), ("Lung", "5"), ("Bone", "5")]
+    assert ("All of them", "21") in two
+    assert not [number for _, number in two if 0 < int(number) < 5]
+    assert {name for name, *_ in found["regimens"]} <= {name for name, *_ in report().tables["regimens"]} | {"other regimens"}
+
+
+def test_without_procedures_no_groups_are_assigned_and_the_page_says_why() -> None:
+    """Silence on radiotherapy is not group B."""
+    found = made([row | dict.fromkeys(IRRADIATED) for row in rows()])
+    page = html(found)
+    assert page.index("What this rests on") < page.index("The export has no Procedure") < page.index("What this cannot show")
+    assert (found.sizes, found.parts["os"].p, found.parts["os"].landmark) == (("48", "–", "–"), "", None)
+    assert [line.ours[0] for line in found.tables["one"] if line.label.startswith("Radiotherapy to the pelvis")] == ["not told"]
+    assert "Group A" not in found.parts["os"].picture
+    assert found.parts["os"].rows[0].events == "36"
+
+
+def test_an_empty_group_has_no_median_and_no_rates() -> None:
+    rows_b = made([row for row in rows() if row["group"] == "A"]).parts["os"].rows[2]
+    assert [cell.ours for cell in rows_b.cells] == ["–"] * 4
+
+
+def test_a_disk_that_is_full_is_one_sentence_and_leaves_no_half_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(Refused, match="no space left on device"):
+        written(report(), tmp_path / "report")
+    assert list((tmp_path / "report").iterdir()) == []
+    assert (tmp_path / "report").stat().st_mode & 0o077 == 0
 
 
 def test_the_terminal_shows_survival_beside_the_printed() -> None:

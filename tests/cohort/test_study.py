@@ -111,7 +111,7 @@ def test_cycles_are_before_during_and_after_the_definitive_radiotherapy() -> Non
         (Patient().cycles(1), "cycles"),
         (Patient(fit=Fitness(ecog=3)).cycles(), "ecog"),
         (Patient(fit=None).cycles(), "ecog"),
-        (Patient().cycles().dead(), "complete"),
+        (Patient().cycles().dead(), "death-day"),
     ],
     ids=["no organ", "another cancer before", "one cycle", "ECOG 3", "no ECOG", "died, nobody told when"],
 )
@@ -156,9 +156,9 @@ def test_who_lives_is_censored_on_the_newest_day_on_record() -> None:
 
 
 def test_as_of_an_earlier_day_what_came_later_has_not_happened() -> None:
-    """She is then alive, free of progression, and followed to what was on record by that day."""
+    """She is then alive, free of progression, and followed to what had begun by that day."""
     found = definitive().answer(200, "progression", "lung").died(400).columns(as_of="2015-07-01")
-    assert (found.died, found.progressed, found.os_days, found.pfs_event) == (False, False, 110, False)
+    assert (found.died, found.progressed, found.os_days, found.pfs_event) == (False, False, 96, False)
 
 
 def test_a_response_to_a_later_treatment_is_not_the_best_response_to_the_first() -> None:
@@ -184,7 +184,10 @@ def test_the_columns_of_the_study_stand_beside_those_of_the_stage() -> None:
 
 def test_every_criterion_and_variable_of_the_definitions_is_one_that_the_code_knows() -> None:
     study = definitions()
-    assert [each.id for each in study.criteria] == ["cervical-cancer", "organ-metastasis", "first-malignancy", "cycles", "ecog", "complete"]
+    assert [each.id for each in study.criteria] == [
+        *("cervical-cancer", "organ-metastasis", "synchronous", "first-malignancy"),
+        *("diagnosis-day", "death-day", "cycles", "ecog", "complete"),
+    ]
     fields = {field.name for field in msgspec.structs.fields(Studied)} | {"oligometastatic"}
     assert {variable.id for variable in study.variables} <= fields
     assert {name for model in study.models.values() for name in model} <= {variable.id for variable in study.variables}

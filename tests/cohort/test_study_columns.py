@@ -30,12 +30,12 @@ class Dose(msgspec.Struct, frozen=True):
 
 class Shape(msgspec.Struct, frozen=True):
     findings: int
-    group: Literal["A", "B"] | None = None
+    arm: Literal["A", "B"] | None = None
     doses: tuple[Dose, ...] = ()
 
 
 def assess(record: Record, staging: Staging) -> Shape:
-    return Shape(findings=len(record.findings), group="A" if staging.primary.applies else None, doses=(Dose(Decimal("45.5"), 25),))
+    return Shape(findings=len(record.findings), arm="A" if staging.primary.applies else None, doses=(Dose(Decimal("45.5"), 25),))
 
 
 def refusing(record: Record, staging: Staging) -> Shape:
@@ -52,7 +52,7 @@ def export(tmp_path: Path) -> Path:
 def test_the_columns_of_a_study_stand_in_every_row(export: Path) -> None:
     plan = planned(export, study=Study(Shape, assess))
     _, rows = done(plan)
-    assert sorted(str(row["group"]) for row in rows.values()) == ["A", "A", "None"]
+    assert sorted(str(row["arm"]) for row in rows.values()) == ["A", "A", "None"]
     assert all(row["findings"] > 5 and row["doses"] == [{"gy": 45.5, "fractions": 25}] for row in rows.values())
     assert pq.read_table(plan.folder / TABLE).to_pylist() == list(rows.values())
     assert sorted(staged_patients(plan.folder)) == sorted(who for who, row in rows.items() if row["applies"])
