@@ -50,7 +50,7 @@ async def judge(base: str, patients: Sequence[str], seen: Callable[[int], None],
 
 
 async def _judged(server: FhirClient, who: str) -> Found:
-    record, _ = await pull(server, f"Patient/{who}")
+    record, _, _ = await pull(server, f"Patient/{who}")
     staging = stage(record, rules())
     answer = Answer(record, staging, recommend(record, staging, library()))
     ours = {kind: await _ours(server, kind, who) for kind in OURS}

@@ -322,8 +322,8 @@ async def test_an_accepted_and_a_declined_plan_and_their_provenances_are_valid_r
 
 
 @pytest.fixture
-async def recommend(sekmet: str) -> AsyncIterator[str]:
-    async with served(create(RecommendSettings(fhir_base=sekmet, service_secret=SECRET))) as address:
+async def recommend(fhir_base: str) -> AsyncIterator[str]:
+    async with served(create(RecommendSettings(fhir_base=fhir_base, service_secret=SECRET))) as address:
         yield f"{address}/decisions"
 
 

@@ -59,7 +59,7 @@ async def test_a_record_holds_what_every_search_found(server: FhirClient) -> Non
     size = observation("size", "Patient/full", concept("http://loinc.org", "21889-1"), focus=[{"reference": "BodyStructure/b1"}])
     noise = observation("noise", "Patient/full", concept("http://loinc.org", "8310-5"), valueInteger=37)
     await server.transaction(bundle([*metastatic("full"), drug, given, allergy, surgery, lesion, size, noise]))
-    record, raw = await pull(server, "Patient/full")
+    record, raw, _ = await pull(server, "Patient/full")
     kinds = {finding.kind for finding in record.findings}
     assert kinds >= {"condition", "observation", "procedure", "medication-administration", "allergy"}
     by_source = {finding.source: finding for finding in record.findings}
@@ -74,7 +74,7 @@ async def test_a_record_holds_what_every_search_found(server: FhirClient) -> Non
 async def test_a_resource_that_is_not_valid_is_used_and_named(server: FhirClient) -> None:
     odd = cervical_cancer("odd-c", "Patient/odd", recordedDate="not a date")
     async with Answering({"Patient/odd": patient("odd"), "Condition": [odd]}) as strange:
-        record, _ = await pull(strange, "Patient/odd")
+        record, _, _ = await pull(strange, "Patient/odd")
     assert [finding.source for finding in record.findings] == ["Condition/odd-c"]
     invalid = [issue for issue in record.issues if issue.code == "resource-invalid"]
     assert len(invalid) == 1
@@ -94,7 +94,7 @@ async def test_fc_05_a_resource_that_names_nobody_is_set_aside_and_named() -> No
     """FC-05: what cannot be verified is not used."""
     nameless = cervical_cancer("n", "Patient/one") | {"subject": {"identifier": {"value": "1"}}}
     async with Answering({"Patient/one": patient("one"), "Condition": [nameless]}) as strange:
-        record, _ = await pull(strange, "Patient/one")
+        record, _, _ = await pull(strange, "Patient/one")
     assert record.findings == ()
     assert [(issue.code, issue.sources) for issue in record.issues] == [("resource-unreadable", ("Condition/n",))]
 
@@ -104,7 +104,7 @@ async def test_fc_14_the_patient_may_be_named_in_full_and_by_version() -> None:
     async with Answering({"Patient/one": patient("one"), "Condition": []}) as strange:
         conditions = [cervical_cancer("a", f"{strange.base_url}/Patient/one"), cervical_cancer("b", "Patient/one/_history/3")]
         strange_app[strange.base_url]["Condition"] = conditions
-        record, _ = await pull(strange, "Patient/one")
+        record, _, _ = await pull(strange, "Patient/one")
         assert {finding.source for finding in record.findings} == {"Condition/a", "Condition/b"}
         strange_app[strange.base_url]["Condition"] = [cervical_cancer("a", "https://elsewhere.example/fhir/Patient/one")]
         with pytest.raises(Stuck):
@@ -116,12 +116,12 @@ async def test_fc_11_an_unknown_patient_a_deleted_and_a_merged_one_are_told_apar
     with pytest.raises(NotFound, match="no such patient"):
         await pull(server, "Patient/nobody")
     merged = patient("merged", link=[{"other": {"reference": "Patient/new"}, "type": "replaced-by"}])
-    await server.transaction(bundle([patient("new"), merged, patient("deleted")]))
+    await server.transaction(bundle([patient("new"), merged, patient("gone-since")]))
     with pytest.raises(Stuck, match="merged"):
         await pull(server, "Patient/merged")
-    await server.delete("Patient", "deleted")
+    await server.delete("Patient", "gone-since")
     with pytest.raises(Gone, match="deleted"):
-        await pull(server, "Patient/deleted")
+        await pull(server, "Patient/gone-since")
 
 
 async def test_a_search_that_only_some_servers_know_may_be_refused() -> None:
@@ -136,7 +136,7 @@ async def test_what_we_wrote_ourselves_is_no_finding(server: FhirClient) -> None
     mine = extent("own-d", "Patient/own", "parametrium", True)
     mine["meta"] = {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "AIAST"}]}
     await server.transaction(bundle([patient("own"), cervical_cancer("own-c", "Patient/own"), ecog("own-e", "Patient/own", 0), mine]))
-    record, _ = await pull(server, "Patient/own")
+    record, _, _ = await pull(server, "Patient/own")
     assert [finding.source for finding in record.findings] == ["Condition/own-c", "Observation/own-e"]
 
 
