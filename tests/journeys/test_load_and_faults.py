@@ -48,7 +48,7 @@ async def test_the_verdict_sees_what_is_lost_doubled_and_left_over(sekmet: str) 
     async with FhirClient(sekmet) as server:
         await server.transaction(admission(WHO))
         assert await _wrong(sekmet) == ["0 current CarePlans", *await _not_there(sekmet)]
-        record, _ = await pull(server, f"Patient/{WHO}")
+        record, _, _ = await pull(server, f"Patient/{WHO}")
         staging = stage(record, rules())
         answer = Answer(record, staging, recommend(record, staging, library()))
         done = await publish(server, answer, drugs(library()), at="2026-11-22T12:00:00Z", software="0")
