@@ -16,7 +16,7 @@ import structlog
 from services.ingest.decided import AGAIN, add, decision, kept, still_current, written
 from services.ingest.instants import now
 from services.ingest.neighbours import Neighbours
-from services.ingest.shown import answer_shown
+from services.ingest.shown import Launch, User, answer_shown
 from services.ingest.store import Store
 from services.ingest.tables import Answer, ClinicianDecision, expanded
 from shared.fhir.outcome import Conflict, FigaroError, NotFound, Refused, Stuck, Unauthorised, Unavailable
@@ -29,32 +29,18 @@ _log = structlog.get_logger("figaro.ingest")
 NEEDED: Final = (("CarePlan", "ru"), ("Provenance", "c"))
 
 
-class User(Protocol):
-    """Who signed in: `subject` at `issuer`, and as what the EHR knows her."""
+class Clinician(User, Protocol):
+    """Who signed in, and as what the EHR knows her."""
 
-    @property
-    def issuer(self) -> str: ...
-    @property
-    def subject(self) -> str: ...
     @property
     def fhir_user(self) -> str | None: ...
 
 
-class Sitting(Protocol):
-    """One launch of one patient by one user, as far as a decision asks about it."""
+class Sitting(Launch, Protocol):
+    """A launch, as far as a decision asks about it."""
 
     @property
-    def id(self) -> str: ...
-    @property
-    def base(self) -> str: ...
-    @property
-    def patient(self) -> str: ...
-    @property
-    def user(self) -> User | None: ...
-    @property
-    def scopes(self) -> tuple[str, ...]: ...
-    @property
-    def case(self) -> str | None: ...
+    def user(self) -> Clinician | None: ...
     @property
     def may_decide(self) -> bool: ...
     def may(self, resource_type: str, letters: str) -> bool:
@@ -130,7 +116,7 @@ async def _seen_through(ingest: Ingest, authority: Authority, there: ClinicianDe
     return there
 
 
-def _clinician(sitting: Sitting) -> User:
+def _clinician(sitting: Sitting) -> Clinician:
     if not sitting.may_decide or sitting.user is None or not may_decide(sitting.user.fhir_user):
         raise Refused("Only those who treat the patient decide here.", status=403, code="forbidden")
     return sitting.user
@@ -154,7 +140,7 @@ def _candidate(shown: Answer, form: Form) -> Candidate | None:
     return found
 
 
-def _act(sitting: Sitting, user: User, shown: Answer, form: Form, candidate: Candidate | None) -> ClinicianDecision:
+def _act(sitting: Sitting, user: Clinician, shown: Answer, form: Form, candidate: Candidate | None) -> ClinicianDecision:
     """The act as it is kept, and why it is not to be written, if it is not."""
     told = (sitting.base, sitting.patient, user.issuer, user.subject, *map(str, msgspec.structs.astuple(form)))
     plan = (shown.careplan or "").startswith("CarePlan/") and shown.decision
