@@ -40,6 +40,7 @@ hapi: $(VENV)/ready  ## a HAPI FHIR R4 server on loopback, in memory, or with DA
 bench: $(VENV)/ready  ## ratios against peers, in one run
 	@$(BIN)/python -m benchmarks.staging
 	@$(BIN)/python -m benchmarks.recommend
+	@$(BIN)/python -m benchmarks.hooks
 
 format: $(VENV)/ready
 	@$(BIN)/ruff format --quiet .

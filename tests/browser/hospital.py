@@ -7,11 +7,10 @@ async with hospital(folder, fhir) as here:       # `fhir` is the base of an open
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any, Final
 
 import pytest
 import trustme
-import uvicorn
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from pydantic import SecretStr
 
@@ -37,6 +35,7 @@ from shared.service.serving import served
 from shared.smart.keys import jwks, keys_in, new_key
 from tests.ingest.launching import KEY, free_port
 from tests.peers.chromium import chromium
+from tests.peers.https import over_https
 from tests.peers.smart_server import Bend, Ehr, smart_server
 
 Json = dict[str, Any]
@@ -141,7 +140,7 @@ async def hospital(folder: Path, fhir: str) -> AsyncIterator[Hospital]:
             step_wait_seconds=0.05,
         )
         app = ingest_app(settings)
-        await stack.enter_async_context(_over_https(app, port, authority.issue_cert("figaro.test"), folder))
+        await stack.enter_async_context(over_https(app, port, authority.issue_cert("figaro.test"), folder))
         here = Hospital(figaro, ehr, fhir, ingest_in(app))
         async with here.server() as server:
             await server.update(CLINICIAN)
@@ -159,21 +158,6 @@ issuers:
     launch: {{client_id: figaro-app, keys: keys, write: true, frame_origins: ['{ehr.root}']}}
 """)
     return file
-
-
-@asynccontextmanager
-async def _over_https(app: object, port: int, certificate: trustme.LeafCert, folder: Path) -> AsyncIterator[None]:
-    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "figaro.pem")
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ssl_certfile=str(folder / "figaro.pem")))  # type: ignore[arg-type]
-    server.capture_signals = nullcontext  # type: ignore[assignment,method-assign]
-    task = asyncio.create_task(server.serve())
-    while not server.started and not task.done():  # noqa: ASYNC110 -- uvicorn tells by an attribute only
-        await asyncio.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
 
 
 @asynccontextmanager

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trustme
-import uvicorn
 from playwright.async_api import async_playwright
 
 from services.ingest.app import create
@@ -21,6 +20,7 @@ from shared.smart.keys import jwks, keys_in, new_key
 from tests.ingest.launching import KEY, PageNeighbours, free_port, issuers_file
 from tests.ingest.patients import bundle, metastatic
 from tests.peers.chromium import chromium
+from tests.peers.https import over_https
 from tests.peers.smart_server import Ehr, smart_server
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -30,21 +30,6 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 def fhir() -> Iterator[str]:
     with embedded_fhir_server() as base:
         yield base
-
-
-@asynccontextmanager
-async def over_https(app: object, port: int, certificate: trustme.LeafCert, folder: Path) -> AsyncIterator[None]:
-    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "figaro.pem")
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ssl_certfile=str(folder / "figaro.pem")))  # type: ignore[arg-type]
-    server.capture_signals = nullcontext  # type: ignore[assignment,method-assign]
-    task = asyncio.create_task(server.serve())
-    while not server.started and not task.done():  # noqa: ASYNC110 -- uvicorn tells by an attribute only
-        await asyncio.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
 
 
 @asynccontextmanager
