@@ -8,6 +8,7 @@ another, a document, or nothing, where only our own page shows it.
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import msgspec
@@ -26,6 +27,8 @@ from shared.fhir.r4 import check, complaints
 from shared.fhir.write_mode import Offer, Writing, writing
 
 Json = dict[str, Any]
+_TRIES = 4
+_ROOM = 0.2  # seconds, times the tries so far: those who met shall not meet again
 __all__ = ["Publication", "publish", "unwritten"]
 
 
@@ -61,7 +64,7 @@ class _Publisher(msgspec.Struct, frozen=True):
     async def plan(self) -> Publication:
         """A CarePlan and all that belongs to it."""
         patient = self.answer.record.patient
-        for last in (False, True):
+        for tried in range(1, _TRIES + 1):
             plans = await written_earlier(self.server, "CarePlan", patient)
             there = standing(plans, self.answer)
             if there is not None and (self.how.mode == "transaction" or await complete(self.server, self.offer, there)):
@@ -69,13 +72,17 @@ class _Publisher(msgspec.Struct, frozen=True):
             try:
                 created = await self._write(plans, there)
                 break
-            except Conflict:
-                # Somebody has touched an earlier draft since we looked, or has written this decision: look again, once.
-                if last:
+            except Conflict as error:
+                # Somebody has touched an earlier draft since we looked, or creates the Device or this decision as we do: look again.
+                if tried < _TRIES:
+                    await asyncio.sleep(random.uniform(0, _ROOM * tried))  # noqa: S311 spread, no secret
+                elif error.status == 409:
+                    raise Unavailable("The FHIR server takes no CarePlan now, because others write the same: try later.") from error
+                else:
                     raise
             except Unavailable as error:
                 # The reply is lost. What was done is looked up; it is never sent again blindly (FC-07).
-                if last or not error.outcome_unknown or self.how.mode != "transaction":
+                if tried > 1 or not error.outcome_unknown or self.how.mode != "transaction":
                     raise
                 if (found := standing(await written_earlier(self.server, "CarePlan", patient), self.answer)) is None:
                     raise

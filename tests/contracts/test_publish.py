@@ -18,6 +18,7 @@ from services.recommend.publish import Publication, publish
 from services.staging.knowledge import rules
 from services.staging.stage import stage
 from shared.fhir.client import FhirClient
+from shared.fhir.outcome import Unavailable
 from shared.fhir.reader import read_resources
 from tests import synthetic
 from tests.peers.faults import Proxy, answered, faulty, lost_reply, passed
@@ -243,3 +244,28 @@ async def test_fc12_where_transactions_are_shut_off_the_same_stands_there_writte
         new = await chart.publish()
         assert (await chart.read(done.careplan))["status"] == "revoked"
         assert (await chart.read(new.careplan))["replaces"][0]["reference"] == done.careplan
+
+
+async def test_where_others_write_at_the_same_moment_it_is_tried_again_until_there_is_room(sekmet: str) -> None:
+    """Whose transactions all create the same Device loses with 409 to whoever came first; HAPI says so to several in a row."""
+    async with FhirClient(sekmet) as open_door, faulty(sekmet) as proxy, FhirClient(proxy.base_url) as server:
+        chart = await Chart(open_door, "iva-bladder-mucosa").load()
+        chart.server = server
+        lost = 3
+
+        async def crowded(proxy: Proxy, request: Request) -> StreamResponse:
+            nonlocal lost
+            if request.method == "POST" and lost:
+                lost -= 1
+                return await answered(409)(proxy, request)
+            return await passed(proxy, request)
+
+        proxy.plan(*[crowded] * 1_000)
+        done = await chart.publish()
+        assert done.written
+        assert (await chart.count())["CarePlan"] == 1
+        lost = 1_000
+        await chart.change("-ecog", valueInteger=3, interpretation=[])
+        with pytest.raises(Unavailable, match="others write") as raised:
+            await chart.publish()
+        assert (raised.value.code, raised.value.outcome_unknown) == ("transient", False)

@@ -57,7 +57,7 @@ async def test_on_hapi_with_referential_integrity_every_patient_is_answered_once
             names.append(next(e["request"]["url"] for e in bundle["entry"] if e["request"]["url"].startswith("Patient/")))
         options = [option for name in names for option in ("--patient", name.partition("/")[2])]
         first = figaro("run", hapi, *options)
-        assert first.returncode == 0, first.stderr[-2000:]
+        assert first.returncode == 0, (first.stdout[-2000:], first.stderr[-2000:])
         plans = {name: await _written(server, name) for name in names}
         assert [len(found) for found in plans.values()] == [1, 1, 1, 1, 0]
         for plan in plans[names[0]]:
