@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from threading import RLock
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,6 +20,8 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self._engine = engine_for(url)
+        # Writers that meet in SQLite sleep, up to a tenth of a second at a time, and whoever comes later may go first.
+        self._turn = RLock() if self._engine.dialect.name == "sqlite" else nullcontext()
         try:
             migrate(self._engine)
         except sa.exc.OperationalError as error:
@@ -35,7 +39,7 @@ class Store:
 
     def transaction(self) -> Transaction:
         """To be used with `with`: committed at its end, rolled back by an error."""
-        return Transaction(self._engine, expire_on_commit=False)
+        return Transaction(self._engine, self._turn)
 
     def insert(self, table: type[SQLModel], rows: list[dict[str, Any]]) -> Any:
         """An INSERT that may say what happens ON CONFLICT, as both databases have it."""
@@ -44,7 +48,15 @@ class Store:
 
 
 class Transaction(Session):
-    """A session that is one transaction."""
+    """A session that is one transaction. It waits for its `turn`."""
+
+    def __init__(self, engine: sa.Engine, turn: AbstractContextManager[Any]) -> None:
+        super().__init__(engine, expire_on_commit=False)
+        self._turn = turn
+
+    def __enter__(self) -> Self:
+        self._turn.__enter__()
+        return super().__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
@@ -53,7 +65,10 @@ class Transaction(Session):
         except sa.exc.OperationalError as late:
             raise _away() from late
         finally:
-            super().__exit__(kind, error, trace)
+            try:
+                super().__exit__(kind, error, trace)
+            finally:
+                self._turn.__exit__(None, None, None)
         if isinstance(error, sa.exc.OperationalError):
             raise _away() from error
 
