@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import logging
 import sys
+from typing import Final
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -20,6 +21,12 @@ from benchmarks.load import report
 from benchmarks.load.acceptance import accept
 from benchmarks.load.run import Outcome, Size, run
 from services.demo import progress
+
+_ACCEPTING: Final[dict[str, dict[str, bool]]] = {
+    "accepting, nothing else to do": {},
+    "accepting, cases under way, three processes": {"working": True, "apart": True},
+    "accepting, cases under way, all in one process": {"working": True},
+}
 
 
 class _Bars:
@@ -30,8 +37,9 @@ class _Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, what: str, done: int, of: int) -> None:
-        task = self._tasks.get(what) or self._tasks.setdefault(what, self._bars.add_task(what, total=of or None))
-        self._bars.update(task, completed=done)
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=of or None)
+        self._bars.update(self._tasks[what], completed=done)
 
 
 def main() -> None:
@@ -54,9 +62,8 @@ async def _all(asked: argparse.Namespace, say: _Bars) -> tuple[list[report.Line]
         outcome = await run(size, say)
         lines, right = report.of_run(outcome), _right(outcome)
     if asked.seconds:
-        names = {False: "accepting, nothing else to do", True: "accepting, cases under way"}
-        for working, name in names.items():
-            lines += report.of_acceptance(await accept(100, asked.seconds, say, database=asked.database, working=working), name)
+        for name, how in _ACCEPTING.items():
+            lines += report.of_acceptance(await accept(100, asked.seconds, say, database=asked.database, **how), name)
     return lines, right
 
 

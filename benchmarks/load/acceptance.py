@@ -31,11 +31,14 @@ class Accepted:
 
 
 async def accept(
-    rate: int, seconds: int, say: Say, *, patients: int = 50, database: Database = "sqlite", working: bool = False
+    rate: int, seconds: int, say: Say, *, patients: int = 50, database: Database = "sqlite", working: bool = False, apart: bool = False
 ) -> Accepted:
-    """New versions of findings, with Figaro's rounds going on; while it is `working` cases are carried too, as fast as it takes them."""
+    """New versions of findings, with Figaro's rounds going on; while it is `working` cases are carried too, as fast as it takes them.
+
+    `apart`: ingest, which accepts them, is a process of its own.
+    """
     debounce = 1 if working else 3600
-    async with ward(patients, database=database, debounce_seconds=debounce, sweep_seconds=0) as it:
+    async with ward(patients, database=database, apart=apart, debounce_seconds=debounce, sweep_seconds=0) as it:
         stream = _versions(patients, rate * (seconds + 10))
         if working:  # each patient is known by then, as in a ward's every day
             await asyncio.gather(*(it.sender.tell(ecog(f"{who}-e", f"Patient/{who}", 1)) for who in it.patients))

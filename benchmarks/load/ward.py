@@ -39,11 +39,12 @@ SETTINGS: Final[dict[str, object]] = {
 
 @dataclass
 class Ward:
-    """What runs. `disturbed` is what was done to it: seconds since the start, and what."""
+    """What runs; `figaro` holds the cases, `ingest` is its door. `disturbed` is what was done to it: seconds since the start, and what."""
 
     server: FhirServer
     line: Line
     figaro: Process
+    ingest: str
     session: aiohttp.ClientSession
     sender: Sender
     patients: list[str]
@@ -72,14 +73,14 @@ class Ward:
     async def stands(self) -> dict[str, int]:
         """How many cases stand in each state; what `waits` to become one; `unswept` is 1 until a sweep has followed the last change."""
         last = max(self.sender.written.values(), default=time.time())
-        async with self.session.get(f"{self.figaro.url}/ingest/health/ready") as answer:
+        async with self.session.get(f"{self.ingest}/health/ready") as answer:
             ready: dict[str, Any] = await answer.json()
         swept = [datetime.fromisoformat(row["swept"]).timestamp() > last and not row["failed"] for row in ready["sweeps"].values()]
         return {**ready["cases"], "waits": ready["waiting"], "unswept": 0 if swept and all(swept) else 1}
 
     async def again(self) -> int:
         """How many stuck cases will be tried again by themselves."""
-        async with self.session.get(f"{self.figaro.url}/ingest/cases?state=stuck&limit=1000") as answer:
+        async with self.session.get(f"{self.ingest}/cases?state=stuck&limit=1000") as answer:
             return sum(case["retry_at"] is not None for case in (await answer.json())["cases"])
 
     async def quiet(self) -> bool:
@@ -100,8 +101,13 @@ class Ward:
 
 
 @asynccontextmanager
-async def ward(patients: int, kind: Kind = "sekmet", database: Database = "sqlite", **settings: object) -> AsyncIterator[Ward]:
-    """All of it, running, the patients admitted and nothing wrong yet; `settings` of Figaro beside those of every run."""
+async def ward(
+    patients: int, kind: Kind = "sekmet", database: Database = "sqlite", *, apart: bool = False, **settings: object
+) -> AsyncIterator[Ward]:
+    """All of it, running, the patients admitted and nothing wrong yet; `settings` of Figaro beside those of every run.
+
+    `apart`: each service in a process of its own, as `docker-compose.yml` has it.
+    """
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it would tell of each connection that we reset on purpose
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="figaro-load-")))
@@ -113,13 +119,27 @@ async def ward(patients: int, kind: Kind = "sekmet", database: Database = "sqlit
         told = {**SETTINGS, "fhir_base": line.base_url, "notification_secret": SECRET, "data_directory": folder, **settings}
         if database == "postgresql":
             told["database_url"] = stack.enter_context(_postgresql(folder))
-        figaro = Process(None, free_port(), folder / "figaro.log", **told)
+        if apart:
+            told |= await _neighbours(stack, folder, told)
+        figaro = Process("ingest" if apart else None, free_port(), folder / "figaro.log", **told)
         stack.callback(figaro.stop)
-        sender = Sender(session, server.base, endpoint(f"{figaro.url}/ingest", SECRET), SECRET)
-        it = Ward(server, line, figaro, session, sender, names(patients))
+        ingest = figaro.url if apart else f"{figaro.url}/ingest"
+        sender = Sender(session, server.base, endpoint(ingest, SECRET), SECRET)
+        it = Ward(server, line, figaro, ingest, session, sender, names(patients))
         await it.admit()
         await figaro.start()
         yield it
+
+
+async def _neighbours(stack: AsyncExitStack, folder: Path, told: dict[str, object]) -> dict[str, object]:
+    """Staging and recommend, running; what ingest is told of them."""
+    known: dict[str, object] = {"service_secret": f"{SECRET}, between its services"}
+    for service in ("staging", "recommend"):
+        process = Process(service, free_port(), folder / f"{service}.log", **told, **known)
+        stack.callback(process.stop)
+        await process.start()
+        known |= {f"{service}_url": process.url}
+    return known
 
 
 @contextmanager
