@@ -153,6 +153,8 @@ def show(out: Console, seen: Sequence[Seen]) -> None:
     """The other patients first, the founding cohort and its counts last."""
     out.print(screens.patients(seen[FOUNDING:]))
     out.print(screens.founding(seen[:FOUNDING]))
+    for held in screens.stuck(seen):
+        out.print(held, soft_wrap=True)
 
 
 def where(out: Console, stands: Stands) -> None:

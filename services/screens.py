@@ -39,6 +39,11 @@ def patients(seen: Iterable[Seen]) -> Table:
     return table
 
 
+def stuck(seen: Iterable[Seen]) -> Iterable[Text]:
+    """What holds up each patient who was not answered, in full; the table has room for its beginning only."""
+    return [Text(f"{case.patient} is stuck: {case.outcome.text}") for case in seen if case.state == "stuck" and case.outcome]
+
+
 def founding(seen: Sequence[Seen]) -> RenderableType:
     """The founding cohort by pattern, the counts found beside Table 2's, and what must be said of them."""
     stagings = [case.staging for case in seen if case.staging]
