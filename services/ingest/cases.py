@@ -18,6 +18,7 @@ from services.ingest.limiting import limited, limited_for
 from services.ingest.pull import patient_reference
 from services.ingest.running import Ingest, ingest_of
 from services.ingest.tables import DONE, Answer, Case, InHand, State, expanded
+from shared.service.access import JSON, taking
 
 router = APIRouter(prefix="/cases", tags=["cases"], dependencies=[Depends(permitted)])
 _LOOK_AGAIN = 0.25  # seconds; the ledger is asked, because another process may be doing the work
@@ -41,7 +42,7 @@ async def _case(case_id: str, ingest: Running) -> Case:
 Asked = Annotated[Case, Depends(_case)]
 
 
-@router.post("", status_code=202, dependencies=[Depends(limited("cases"))])
+@router.post("", status_code=202, dependencies=[Depends(limited("cases")), Depends(taking(JSON))])
 async def open_case(opening: Opening, request: Request, ingest: Running) -> Response:
     """Opens a case for one patient and answers at once; follow it at its Location."""
     base = ingest.servers.base(opening.base)
@@ -68,7 +69,7 @@ class Erasing(BaseModel, extra="forbid"):
     base: str | None = None
 
 
-@router.post("/erase")
+@router.post("/erase", dependencies=[Depends(taking(JSON))])
 async def erase_patient(erasing: Erasing, ingest: Running) -> Response:
     """Forgets one patient: her cases and answers, what was read of her and decided on her. Nothing on the FHIR server is changed."""
     base = ingest.servers.base(erasing.base)

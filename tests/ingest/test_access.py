@@ -52,6 +52,15 @@ async def test_with_the_secret_they_answer_and_health_needs_none(guarded: str) -
             assert answer.status == 200
 
 
+@pytest.mark.parametrize("route", ["/cases", "/cases/erase"])
+async def test_a_body_that_is_not_called_json_is_answered_with_what_to_call_it(guarded: str, route: str) -> None:
+    """`curl -d` calls it a form."""
+    headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/x-www-form-urlencoded"}
+    async with aiohttp.ClientSession() as session, session.post(guarded + route, data='{"patient": "17"}', headers=headers) as answer:
+        assert answer.status == 415
+        assert "Content-Type application/json" in await answer.text()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "figaro.example"])
 def test_api8_ingest_does_not_start_open_to_others_without_a_secret(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """OWASP API8: it says which variable is missing, and never a value."""
