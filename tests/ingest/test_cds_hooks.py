@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from services.ingest.doors.cds_hooks import LIMIT
 from services.ingest.hooks.prefetch import MOST, QUERIES, Gathered, gathered
+from services.together import free_port
 from shared.service.log import configure
 from tests.ingest.hooking import LENT, ORIGIN, PEOPLE, SECRET, Ehr, Json, draft, ehr
 
@@ -311,6 +312,18 @@ async def test_ch_20_a_token_that_does_not_reach_is_412_or_said(peer: Ehr) -> No
         assert (await peer.call(VIEW, peer.hook("syn-126", **peer.lent("syn-126", **wrong))))[0] == 400
     nowhere = {"fhirAuthorization": peer.lent("syn-126")["fhirAuthorization"]}
     assert (await peer.call(VIEW, peer.hook("syn-126", **nowhere)))[0] == 400
+
+
+async def test_ch_06_a_fhir_server_that_is_away_is_named_where_it_was_to_give_the_essentials(tmp_path: Path) -> None:
+    """The EHR's people look there first; without a word of it they would look at the prefetch."""
+    async with ehr(tmp_path, base=f"http://127.0.0.1:{free_port('127.0.0.1')}/fhir") as peer:
+        call = peer.hook("syn-126", **peer.lent("syn-126"))
+        del call["prefetch"]["conditions"]
+        status, said, _ = await peer.call(VIEW, call)
+    assert status == 412
+    text = said["issue"][0]["details"]["text"]
+    assert peer.fhir.base_url in text
+    assert "refuses connections" in text
 
 
 async def test_ch_21_the_lent_token_goes_nowhere_but_to_the_issuers_base(peer: Ehr) -> None:

@@ -68,8 +68,8 @@ class Answering:
         if drugs is not None and not drugs.names:
             return []
         if call.fhir_authorization is not None and (delivered.missing or delivered.partial):
-            delivered = await self._fetched(call, delivered, base)
-            _enough(delivered)
+            delivered, why = await self._fetched(call, delivered, base)
+            _enough(delivered, why)
         record = await asyncio.to_thread(_record, call.patient, delivered)
         staging, said = await self._neighbours.stage(encode(record))
         if not staging.primary.applies:
@@ -89,39 +89,41 @@ class Answering:
             return Drugs({})
         return together(found, named)
 
-    async def _fetched(self, call: Asked, delivered: Gathered, base: str) -> Gathered:
-        """With what the FHIR server gives for the keys that are missing, or were delivered in part only. The token ends with this call."""
+    async def _fetched(self, call: Asked, delivered: Gathered, base: str) -> tuple[Gathered, str]:
+        """With what the FHIR server gives for the keys that are missing, or were delivered in part only; and why one was not given.
+
+        The token ends with this call.
+        """
         lent = call.fhir_authorization
         server = FhirClient(base, token=lent.access_token if lent else None, session=self._session, limits=_LIMITS, retries=0)
         keys = (*delivered.missing, *delivered.partial)
         async with asyncio.TaskGroup() as group:
             tasks = {key: group.create_task(_had(server, key, call.context.patient_id)) for key in keys}
-        came = {key: found for key, task in tasks.items() if (found := task.result()) is not None}
+        refused = [error for key, task in tasks.items() if key in ESSENTIAL and isinstance(error := task.result(), FigaroError)]
+        came = {key: found for key, task in tasks.items() if not isinstance(found := task.result(), FigaroError)}
         more = [raw for found in came.values() for raw in found if verified(raw, call.patient, base)]
         resources = tuple(dict.fromkeys((*delivered.resources, *more)))
         missing, partial = (tuple(key for key in of if key not in came) for of in (delivered.missing, delivered.partial))
-        return delivered._replace(resources=resources, missing=missing, partial=partial)
+        return delivered._replace(resources=resources, missing=missing, partial=partial), refused[0].text if refused else ""
 
 
-async def _had(server: FhirClient, key: str, patient_id: str) -> list[bytes] | None:
-    """What the server has under one key; None where it does not say, or not to this token."""
+async def _had(server: FhirClient, key: str, patient_id: str) -> list[bytes] | FigaroError:
+    """What the server has under one key; its refusal where it does not say, or not to this token."""
     query = QUERIES[key]
     try:
         if not query.params:
             return [await server.read(query.type, patient_id)]
         asked = [(name, value.replace(PATIENT_ID, patient_id)) for name, value in query.params]
         return [bytes(entry.resource) for entry in await server.search(query.type, asked) if entry.resource is not None]
-    except FigaroError:
-        return None
+    except FigaroError as error:
+        return error
 
 
-def _enough(delivered: Gathered) -> None:
-    """CH-06: without these there is no answer, and no card that says so would be of use."""
+def _enough(delivered: Gathered, why: str = "") -> None:
+    """CH-06: without these there is no answer, and no card that says so would be of use. `why` the FHIR server did not give them."""
     if lacking := sorted(ESSENTIAL & set(delivered.missing)):
-        text = (
-            f"Needed, and neither prefetched nor to be fetched: {wording(lacking)}. Send what /cds-services asks for, or fhirAuthorization."
-        )
-        raise Refused(text, status=412, code="required")
+        advice = why or "Send what /cds-services asks for, or fhirAuthorization."
+        raise Refused(f"Needed, and neither prefetched nor to be fetched: {wording(lacking)}. {advice}", status=412, code="required")
 
 
 def _record(patient: str, delivered: Gathered) -> Record:
