@@ -17,6 +17,7 @@ from shared.fhir.outcome import FigaroError, Refused, to_bytes
 
 FHIR_JSON = "application/fhir+json"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_ID, _NOTED = "figaro.request_id", "figaro.noted"  # what an application and those mounted in it tell one another of a request
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SAFE = {
     "cache-control": "no-store",
@@ -57,7 +58,7 @@ class Rim:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        answer = _Answer(_request_id(headers.get("x-request-id", "")))
+        answer = _Answer(scope.setdefault(_ID, _request_id(headers.get("x-request-id", ""))))
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
             sending = _sending(answer, send)
             try:
@@ -98,6 +99,8 @@ class Rim:
         seconds = time.perf_counter() - answer.since
         self.meters.requests.labels(path, method, answer.status).inc()
         self.meters.seconds.labels(path).observe(seconds)
+        if scope.setdefault(_NOTED, self) is not self:  # by the service that is mounted here
+            return
         # Probes come every few seconds and tell nothing when they succeed.
         level = "debug" if path.startswith(("/health", "/metrics")) and answer.status < 400 else "info"
         getattr(_log, level)("request", method=method, path=path, status=answer.status, ms=round(seconds * 1000, 1))

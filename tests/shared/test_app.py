@@ -181,6 +181,18 @@ async def test_lg02_a_request_id_is_kept_when_it_is_one_and_made_otherwise(servi
     assert answered
 
 
+async def test_lg02_a_request_to_a_service_within_another_is_one_line_with_one_id(logged: StringIO) -> None:
+    """All three services in one process: whoever counts the lines counts the requests."""
+    whole = create_app("several services")
+    whole.mount("/one", create_app("a service", routers=[router]))
+    async with served(whole) as base_url, aiohttp.ClientSession(base_url) as session:
+        response = await session.get("/one/request-id")
+        assert await response.json() == response.headers["X-Request-Id"]
+        await session.get("/nowhere")
+    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+    assert [(line["path"], line["status"]) for line in lines if line["event"] == "request"] == [("/request-id", 200), ("unmatched", 404)]
+
+
 async def test_se05_every_answer_carries_the_safe_headers(service: aiohttp.ClientSession) -> None:
     for path in ("/health/live", "/nowhere", "/raise/refused"):
         headers = (await service.get(path)).headers
