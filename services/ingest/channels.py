@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -38,6 +38,14 @@ class Channels:
         if self._short and issuer.base == self._default:
             return tuple(secret.get_secret_value() for secret in self._given)
         return ()
+
+    def unreadable(self) -> Iterator[tuple[str, str]]:
+        """The servers on the list whose secret cannot be read, so that nothing of theirs is accepted; and why."""
+        for name, issuer in self._issuers.items():
+            try:
+                self.secrets(issuer)
+            except FigaroError as error:
+                yield name, error.text
 
     def path(self, issuer: Issuer, channel: str) -> str:
         """The path of a channel below ingest. Raises Refused where the server has no secret."""

@@ -88,6 +88,8 @@ async def start(settings: IngestSettings, stack: AsyncExitStack) -> Ingest:
     )
     answering = hooks(issuers, ledger, neighbours, reach, settings)
     inbox, channels = Inbox(ledger), Channels(issuers, settings)
+    for issuer, why in channels.unreadable():
+        _log.error("notifications_refused", issuer=issuer, advice=why)
     auditor = Auditor("ingest", VERSION, settings.audit_key.get_secret_value() if settings.audit_key else None)
     launches = _launches(settings, ledger, issuers)
     trail = Trail(ledger, auditor, servers)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from services.ingest.app import create
 from services.ingest.channels import PUSH, key
 from services.ingest.running import Ingest
 from services.ingest.settings import IngestSettings
+from shared.service.log import configure
 from shared.service.serving import served
 from tests.ingest.neighbours import StubNeighbours
 from tests.ingest.patients import cervical_cancer, patient
@@ -91,6 +94,18 @@ async def test_a_secret_in_a_file_is_read_at_each_notification(tmp_path: Path) -
         (tmp_path / "north").write_text("another one, as of now")
         assert await here.push("north", NORTH, NORTH) == 401
         assert await here.push("north", "another one, as of now", "another one, as of now") == 200
+
+
+async def test_a_secret_that_cannot_be_read_is_told_at_the_start_and_stops_no_other_server(tmp_path: Path) -> None:
+    async with two(tmp_path, f"{NOBODY}/north", f"{NOBODY}/south"):
+        pass
+    (tmp_path / "north").unlink()
+    log = StringIO()
+    configure("ERROR", log)
+    async with served(create(IngestSettings(issuers=tmp_path / "issuers.yaml", data_directory=tmp_path, sweep_seconds=0))):
+        [line] = [json.loads(line) for line in log.getvalue().splitlines() if "notifications_refused" in line]
+    assert line["issuer"] == "north"
+    assert "north" in line["advice"]
 
 
 def loaded(small: Small) -> None:
