@@ -90,6 +90,10 @@ class HapiServer:
         self._port = int(self.base.removesuffix("/fhir").rpartition(":")[2])
         return self.base
 
+    def wait(self) -> int | None:
+        """Until it has ended by itself, and with what."""
+        return self._process.wait() if self._process is not None else None
+
     def stop(self) -> None:
         """As an operator does; at once where it does not listen."""
         self._end(signal.SIGTERM, signal.SIGKILL)
@@ -136,9 +140,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("Building HAPI with Maven ...", flush=True)
             jar()
         print("Starting HAPI ...", flush=True)
-        with hapi_server(told.port, told.data) as base:
-            print(f"HAPI at {base}, Ctrl-C ends it", flush=True)
-            signal.pause()
+        server = HapiServer(told.port, told.data)
+        try:
+            print(f"HAPI at {server.start()}, Ctrl-C ends it", flush=True)
+            sys.exit(f"HAPI has ended by itself, with {server.wait()}.")
+        finally:
+            server.stop()
     except KeyboardInterrupt:
         pass
     except RuntimeError as error:
