@@ -55,6 +55,7 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     # Their debug and access lines hold raw paths and queries (LG-03).
     for name in ("uvicorn.access", "aiohttp.access", "aiohttp.client", "httpx", "sqlalchemy.engine"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("weasyprint").setLevel(logging.ERROR)  # it warns of every rule of a style sheet that is for browsers alone
 
 
 def without_traceback(_logger: object, _method: str, event: EventDict) -> EventDict:
