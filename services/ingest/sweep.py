@@ -28,6 +28,7 @@ from shared.fhir.paging import Entry
 
 WINDOW: Final = timedelta(hours=6)  # a server that was not asked for days is asked in parts, and the cursor moves after each
 PASSES: Final = 5
+VERSIONS: Final = 1_000  # of a page of a history: some servers go through all of it for each page
 EVERY: Final = 300.0  # seconds, where notifications are accepted and nothing else is set
 _ELEMENTS: Final = ("_elements", "identifier,subject,patient,meta")
 _PAGE: Final = ("_count", "200")
@@ -166,9 +167,13 @@ class Sweeper:
         return (await asyncio.to_thread(self._inbox.take, one.server.base_url, changes)).new if changes else 0
 
     async def _deletions(self, one: _Sweep, kind: str, begin: datetime) -> None:
-        """Deleted resources, by their addresses; the rest of the history is what the searches have found already."""
+        """Deleted resources, by their addresses; the rest of the history is what the searches have found already, and what we wrote."""
+        gone: list[str] = []
         try:
-            gone = [entry.reference for entry in await one.server.history(kind, since=_instant(begin)) if entry.deleted]
+            async for page in one.server.history_pages(kind, since=_instant(begin), count=VERSIONS):
+                gone += [entry.reference for entry in page.entries if entry.deleted]
+                if any(_older(entry, begin) for entry in page.entries):
+                    break
         except Unavailable:
             raise
         except (NotFhir, Rejected) as error:

@@ -147,10 +147,18 @@ class FhirClient:
 
     async def history(self, type: str, id: str | None = None, *, since: str | None = None) -> Found:
         """Every version, newest first, deletions included."""
-        what = f"history of {type}"
-        query = f"?{urlencode({'_since': since}, safe=':')}" if since else ""
+        return await self._gather(self.history_pages(type, id, since=since), distinct=False)
+
+    async def history_pages(self, type: str, id: str | None = None, *, since: str | None = None, count: int = 0) -> AsyncIterator[Page]:
+        """The pages of a history as they come, of at most `count` versions where that is given.
+
+        On some servers only the first page keeps to `since`: whoever comes to older versions has seen all.
+        """
+        asked = {**({"_since": since} if since else {}), **({"_count": str(count)} if count else {})}
+        what, query = f"history of {type}", f"?{urlencode(asked, safe=':')}" if asked else ""
         first = await self._wire.read(URL(f"{self._url(type, *([id] if id else ()), '_history')}{query}", encoded=True), what=what)
-        return await self._gather(self._follow(first, what), distinct=False)
+        async for one in self._follow(first, what):
+            yield one
 
     async def operation(self, *place: str, params: Params = ()) -> bytes:
         """The answer of an operation without effect, asked by GET: ("Subscription", "17", "$events")."""

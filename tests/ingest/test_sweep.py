@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from base64 import b64decode
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from services.ingest import sweep
 from services.ingest.instants import now
 from shared.fhir.client import FhirClient
 from shared.fhir.r4 import complaints
@@ -170,6 +172,25 @@ async def test_a_deletion_is_found_and_its_patient_is_told_by_the_last_version(w
         await server.delete("Condition", "deleted-c")
     assert await ward.swept() == {"Condition/deleted-c"}
     assert await ward.opened() == ["Patient/deleted"]
+
+
+async def test_of_a_long_history_only_what_came_since_is_read(fhir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sekmet's links to the next page have forgotten since when; of its 12,000 versions each page takes it the better part of a second."""
+    monkeypatch.setattr(sweep, "VERSIONS", 5)
+    async with faulty(fhir) as proxy, ringing(tmp_path, proxy.base_url, debounce_seconds=0, sweep_overlap_seconds=0) as bell:
+        async with FhirClient(fhir) as server:
+            await server.transaction(
+                bundle([patient("versions"), *(ecog(f"versions-{number}", "Patient/versions", 1) for number in range(40))])
+            )
+            await asyncio.sleep(1.5)  # what a server's clock says is known to the second
+            await bell.ingest.rounds.sweep(bell.base)
+            await server.delete("Observation", "versions-0")
+        proxy.seen.clear()
+        await bell.ingest.rounds.sweep(bell.base)
+        assert set(bell.notices()) == {"Observation/versions-0"}
+        histories = [one.path for one in proxy.seen if "/Observation/_history" in one.path]
+        assert "_count=5" in histories[0]
+        assert len(histories) == 1
 
 
 async def test_a_patient_without_cervical_cancer_gets_no_case_and_no_further_look(ward: Ward) -> None:
