@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,15 +63,41 @@ def fhir_base(request: pytest.FixtureRequest) -> str:
     return base_url
 
 
-_SERVERS = ("cli", "containers", "contracts", "ingest", "journeys", "shared/test_client_faults", "shared/test_serving", "shared/test_app")
+_SERVERS = (
+    *("browser", "cli", "containers", "contracts", "ingest", "journeys"),
+    *("shared/test_client_faults", "shared/test_serving", "shared/test_app"),
+)
+
+
+def _starts_a_server(path: Path) -> bool:
+    return path.relative_to(Path(__file__).parent).as_posix().startswith(_SERVERS)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The fast lane does not import what it would only leave out: that took longer than a tenth of its tests."""
+    return True if "not server" in config.option.markexpr and _starts_a_server(collection_path) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What starts a server or a process is marked by where it stands, so that the fast lane can leave it out."""
-    here = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(_SERVERS):
+        if _starts_a_server(item.path):
             item.add_marker(pytest.mark.server)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays to the end of the run: a search for garbage in it finds none, and took a tenth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from itertools import combinations, pairwise, product
 from typing import Any
 
@@ -200,9 +201,14 @@ class _Asking(dict[str, Fact]):
             raise _Untold(name)
         for supplier in rule.supplied_by:
             self.get(supplier)
+        return self._completed.get(name, Fact(FAILS))
+
+    @cached_property
+    def _completed(self) -> dict[str, Fact]:
+        """With what follows from them: once for all that follows, for nobody adds to these facts."""
         completed = dict(self)
         complete(completed)
-        return completed.get(name, Fact(FAILS))
+        return completed
 
 
 def _fact(verdicts: Iterable[bool]) -> Fact:

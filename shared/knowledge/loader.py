@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Iterator
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import yaml
@@ -33,8 +34,16 @@ _Core.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:0|[
 
 
 def load(path: Path, schema: type[T]) -> T:
-    """The file as a value of `schema` (a msgspec Struct with forbid_unknown_fields); raises KnowledgeError."""
-    data = path.read_bytes()
+    """The file as a value of `schema` (a frozen msgspec Struct with forbid_unknown_fields, shared by all who load the same bytes); raises
+    KnowledgeError."""
+    found: T = _read(path.parent.name, path.name, path.read_bytes(), schema)  # type: ignore[arg-type]  # mypy: type[T] is not Hashable
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _read(folder: str, name: str, data: bytes, schema: type[Any]) -> Any:
+    """The bytes of a file under its name, read once a process: a check of the knowledge asks for the same files several times."""
+    path = Path(folder, name)
     try:
         loader = _Core(data)
         try:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from shared.knowledge.table import Reviewed
 
 
+@cache
 def environment(package: str) -> Environment:
-    """The templates in `pages/` of a package, with `print.css` beside them; everything is escaped, and `|css` is for CSS strings."""
+    """The templates in `pages/` of a package, with `print.css` beside them; everything is escaped, and `|css` is for CSS strings.
+
+    One for the process: it keeps each template once it is compiled, and compiling takes longer than a page.
+    """
     loader = ChoiceLoader([PackageLoader(package, "pages"), PackageLoader("shared.knowledge", "pages")])
     found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     found.filters["css"] = _css
