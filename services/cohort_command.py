@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,10 @@ def cohort(
     lines: Annotated[bool, typer.Option("--lines", help="The rows on standard output, one line of JSON a patient.")] = False,
     as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="Answer as of this day (YYYY-MM-DD).")] = None,
     open_cases: Annotated[bool, typer.Option("--open-cases", help="A case in `figaro serve` for each patient with a stage.")] = False,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option("--stage", metavar="STAGE", help="Cases for these FIGO 2018 stages alone, as IVB, or IV for IVA too; repeatable."),
+    ] = None,
     at_once: Annotated[
         int, typer.Option("--at-once", metavar="N", min=1, max=500, help="So many of these cases under way, at most.")
     ] = 100,
@@ -52,7 +57,6 @@ def cohort(
 
     from services.cohort import engines
     from shared.fhir.outcome import Refused
-    from shared.service.log import configure
 
     try:
         from services.cohort import summary
@@ -63,11 +67,15 @@ def cohort(
             raise
         raise Refused(engines.MISSING, code="required") from None
 
-    configure("ERROR")
+    stages = _stages(stage or [], open_cases)
     plan = _plan(folder, to or folder.absolute().with_name(f"{folder.absolute().name}-cohort"), all, as_of)
     out, messages = Console(width=None if sys.stdout.isatty() else 150), Console(stderr=True, quiet=json_errors)
     name = engine or ("dask" if scheduler else _engine(plan))
-    with _progress(messages) as bar:
+    if name == "dask" or report or open_cases:  # nothing else logs
+        from shared.service.log import configure
+
+        configure("ERROR")
+    with _progress(messages, counts=not hide_below) as bar:
         tasks: dict[str, int] = {}
 
         def told(step: str, done: int, total: int) -> None:
@@ -90,14 +98,29 @@ def cohort(
     messages.print(f"{plan.folder}: {', '.join(manifest.files)}, manifest.json", style=None, highlight=False, markup=False, soft_wrap=True)
     if report:
         _report(plan.folder, report, hide_below, messages if lines else out, messages)
-    if open_cases and _cases(plan, at_once, messages):
+    if open_cases and _cases(plan, stages, at_once, messages, counts=not hide_below):
         raise typer.Exit(1)
 
 
-def _progress(messages: Console) -> Progress:
+def _progress(messages: Console, *, counts: bool = True) -> Progress:
+    """The bar; without `counts` it tells how far a step has come, and not of how many patients."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=messages)
+    told = [MofNCompleteColumn()] if counts else []
+    return Progress(TextColumn("{task.description}"), BarColumn(), *told, TimeElapsedColumn(), console=messages)
+
+
+def _stages(asked: list[str], open_cases: bool) -> tuple[str, ...]:
+    """The stages that cases are asked for; raises Refused where one is none, or no cases are."""
+    from services.cohort.summary import STAGES
+    from shared.fhir.outcome import Refused
+
+    if asked and not open_cases:
+        raise Refused("--stage chooses whom --open-cases opens a case for: give both.")
+    for one in asked:
+        if one.upper() not in STAGES:
+            raise Refused(f"--stage takes a stage of FIGO 2018, as IVB, or IV for all of it; {one[:10]} is none.")
+    return tuple(one.upper() for one in asked)
 
 
 def _plan(export: Path, folder: Path, all: bool, as_of: str | None) -> Plan:
@@ -108,14 +131,16 @@ def _plan(export: Path, folder: Path, all: bool, as_of: str | None) -> Plan:
     from shared import VERSION
 
     digest = rules().knowledge.digest
-    asked = Asked(inputs=inputs(export), knowledge=digest, version=VERSION, all=all, as_of=day(as_of), study=edition())
+    until = None if as_of else date.today().isoformat()  # the one clock that is read, so that nobody is followed into the future
+    asked = Asked(inputs=inputs(export), knowledge=digest, version=VERSION, all=all, as_of=day(as_of), study=edition(), until=until)
     return Plan(export.absolute(), folder, asked, Medicine(names_the_cervix, staged, STUDY))
 
 
 def _report(result: Path, to: Path, hide_below: int, out: Console, messages: Console) -> None:
     """The founding study's report on a result, in a folder and in the terminal."""
     from services.cohort import terminal
-    from services.cohort.report import of_result, written
+    from services.cohort.document import written
+    from services.cohort.report import of_result
 
     found = of_result(result, threshold=hide_below)
     for table in terminal.tables(found):
@@ -168,8 +193,8 @@ def names_the_cervix(finding: Finding) -> bool:
     return not pairs and any(word in words for word in known.primary.words)
 
 
-def _cases(plan: Plan, at_once: int, messages: Console) -> int:
-    """Hands the patients who have a stage to a running `figaro serve`, so many at once; how many are stuck."""
+def _cases(plan: Plan, stages: tuple[str, ...], at_once: int, messages: Console, *, counts: bool) -> int:
+    """Hands the patients who have a stage, or one of these, to a running `figaro serve`, so many at once; how many are stuck."""
     import asyncio
 
     from services import importing
@@ -178,9 +203,11 @@ def _cases(plan: Plan, at_once: int, messages: Console) -> int:
     from shared.fhir.bulk_job import held
     from shared.service.settings import load
 
-    patients = list(staged_patients(plan.folder))
-    with _progress(messages) as bar:
-        ended = asyncio.run(importing.cases(patients, held(plan.export), at_once, load(IngestSettings), bar))
+    patients, job, settings = list(staged_patients(plan.folder, stages)), held(plan.export), load(IngestSettings)
+    base = importing.server_of(job, settings)
+    with _progress(messages, counts=counts) as bar:
+        ended = asyncio.run(importing.cases(patients, base, job, at_once, settings, bar))
     for state, count in sorted(ended.items()):
-        messages.print(f"  {state}: {count}", highlight=False)
+        if counts or count:
+            messages.print(f"  {state}: {count if counts else 'some'}", highlight=False)
     return ended["stuck"]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
+from datetime import date
+from functools import cache, partial
 from math import inf
+from pathlib import Path
 from typing import cast
+
+from msgspec.structs import replace
 
 from services.cohort.definitions import edition as definitions_edition
 from services.cohort.facts import Answer, Facts, Given, Irradiation, Reading, Response, Where
 from services.cohort.plan import Study
 from services.cohort.study import Studied, studied
-from services.recommend.codes import CodeBook, Measure
+from services.recommend import codes as code_book
+from services.recommend.codes import CodeBook, Measure, words
 from services.recommend.dates import day, last_day
 from services.recommend.eligibility import Measured
 from services.recommend.exposures import exposed
-from services.recommend.irradiated import courses
-from services.recommend.library import library
+from services.recommend.irradiated import Course, courses
 from services.recommend.readings import answers, numbers, usable
 from services.staging.diagnosis import certainty, named
 from services.staging.knowledge import rules
@@ -23,34 +27,55 @@ from services.staging.lengths import measured, millimetres
 from services.staging.primary import choose
 from services.staging.window import course
 from shared.fhir.codes import codes
+from shared.fhir.dates import later
+from shared.knowledge.loader import digest, load
 from shared.oncology.record import Concept, Finding, Record
 from shared.oncology.stage import Staging
 
 _MEASURES = ("ecog", "haemoglobin", "leucocytes")
 _WORSE = ("recurrent", "progressive")
+_TREATMENTS = ("procedure", "medication-request", "medication-administration", "medication-statement")
+_NODES = ("regional-node", "distant-node", "contested")
 _PELVIS = ("regional-node", "adjacent")
+_RECOMMEND = Path(code_book.__file__).parent
 
 
 def edition() -> str:
     """The study's definitions and recommend's readings, by their digests: with others a run is another run."""
-    return f"{definitions_edition()}+{library().knowledge.digest}"
+    return f"{definitions_edition()}+{digest((*_RECOMMEND.glob('*.yaml'), *_RECOMMEND.glob('*/*.yaml')))}"
+
+
+@cache
+def book() -> CodeBook:
+    """Which codes and words mean a drug, a dose, a value. The rest of recommend's library, a second's reading, is of no use."""
+    return load(_RECOMMEND / "codes.yaml", CodeBook)
 
 
 def assess(record: Record, staging: Staging) -> Studied:
     """The study's columns of one patient."""
+    record = known(record)
     return studied(record, staging, facts(record, staging))
+
+
+def known(record: Record) -> Record:
+    """What had happened, and been written down, by the day asked for: a later course of radiotherapy is none without a date."""
+    if record.as_of is None:
+        return record
+    limit = record.as_of
+    return replace(record, findings=tuple(f for f in record.findings if not any(d and later(d, limit) for d in (f.when, f.recorded))))
 
 
 def facts(record: Record, staging: Staging) -> Facts:
     """What recommend and staging read of her, in the study's terms."""
-    book, seen = library().book, usable(record)
-    readings = {measure.fact: _readings(book, measure, seen) for measure in book.measures if measure.fact in _MEASURES}
+    known_codes, seen = book(), usable(record)
+    readings = {measure.fact: _readings(known_codes, measure, seen) for measure in known_codes.measures if measure.fact in _MEASURES}
     strangers = others(record, staging, seen)
-    told = _answers(book, [finding for finding in seen if finding not in strangers], staging)
+    told = _answers(known_codes, [finding for finding in seen if finding not in strangers], staging)
     new = returned(record, staging)
+    hers = treatments(record, staging)
     return Facts(
-        drugs=_drugs(record, book),
-        courses=_courses(record, book),
+        drugs=_drugs(hers, known_codes),
+        courses=_courses(hers, known_codes),
         answers=tuple(sorted((*told, *new), key=lambda answer: (answer.when, answer.source))),
         readings=readings | {"size": _sizes(seen)},
         worse_undated=staging.disease_state in _WORSE
@@ -77,7 +102,7 @@ def _courses(record: Record, book: CodeBook) -> tuple[Irradiation, ...]:
         found.append(
             Irradiation(
                 start=each.start,
-                end=each.end,
+                end=_end(each, least.fractions if least else None),
                 pelvic=each.pelvic,
                 brachytherapy=inside(each.finding.concept) or inside(each.finding.method),
                 gy=float(least.total_gy) if least and least.total_gy else None,
@@ -85,15 +110,30 @@ def _courses(record: Record, book: CodeBook) -> tuple[Irradiation, ...]:
                 source=each.source,
                 palliative=_coded(each.finding.intent, rules().observations.palliative),
                 stopped=each.finding.status == "stopped",
+                nodes=bool(each.finding.sites) and all(map(_node, each.finding.sites)),
             )
         )
     return tuple(found)
 
 
+def _end(course: Course, fractions: int | None) -> date | None:
+    """The day a course ended; one of a single fraction ends as it begins. Without an end on record, or still going on, it has none."""
+    told = course.finding.until is not None or fractions == 1
+    return course.end if told and course.finding.status != "in-progress" else None
+
+
+def _node(site: Concept) -> bool:
+    """Whether a body site is a lymph node or a group of them, by its code or, without one that is known, by its words."""
+    found = [rule for system, code in codes(site) if (rule := rules().structure(system, code)) is not None]
+    if found:
+        return all(rule.site_class in _NODES for rule in found)
+    return any("lymph node" in text.casefold() for text in words(site))
+
+
 def _answers(book: CodeBook, seen: list[Finding], staging: Staging) -> tuple[Answer, ...]:
     scale = next(scale for scale in book.scales if scale.fact == "response")
     found = [
-        Answer(when, cast(Response, value), _where(book, finding, staging), finding.source)
+        Answer(when, cast(Response, value), _where(book, finding, staging), finding.source, day(finding.when))
         for value, finding in answers(book, scale, seen)
         if (when := last_day(finding.when)) is not None
     ]
@@ -102,13 +142,35 @@ def _answers(book: CodeBook, seen: list[Finding], staging: Staging) -> tuple[Ans
 
 def others(record: Record, staging: Staging, seen: list[Finding]) -> list[Finding]:
     """What was observed of another primary: its `focus` names that cancer, and nothing of this one."""
-    own = {staging.primary.condition, *(source for m in staging.metastases for source in m.sources)}
-    second = {source for issue in staging.issues if issue.code == "second-primary" for source in issue.sources}
-    named_ones = {focus for finding in seen for focus in finding.focus} - own
-    strange = {
-        f.source for f in record.findings if f.source in named_ones and f.kind == "condition" and (f.source in second or _elsewhere(f))
-    }
+    own = _own(staging)
+    strange = _strange(record, staging, {focus for finding in seen for focus in finding.focus})
     return [finding for finding in seen if strange.intersection(finding.focus) and not own.intersection(finding.focus)]
+
+
+def treatments(record: Record, staging: Staging) -> Record:
+    """The record without treatments whose recorded reason is another cancer, and nothing of this one."""
+    given = [f for f in record.findings if f.kind in _TREATMENTS and (f.focus or f.reasons)]
+    own, strange = _own(staging), _strange(record, staging, {focus for finding in given for focus in finding.focus})
+    away = {f.source for f in given if _for_another(f, own, strange)}
+    return replace(record, findings=tuple(f for f in record.findings if f.source not in away)) if away else record
+
+
+def _for_another(treatment: Finding, own: set[str | None], strange: set[str]) -> bool:
+    coded = {found.kind for reason in treatment.reasons if (found := named(Finding(source="", kind="condition", concept=reason), rules()))}
+    if own.intersection(treatment.focus) or coded - {"other"}:
+        return False
+    return bool(strange.intersection(treatment.focus)) or "other" in coded
+
+
+def _own(staging: Staging) -> set[str | None]:
+    return {staging.primary.condition, *(source for m in staging.metastases for source in m.sources)}
+
+
+def _strange(record: Record, staging: Staging, among: set[str]) -> set[str]:
+    """Conditions among these that are another cancer."""
+    second = {source for issue in staging.issues if issue.code == "second-primary" for source in issue.sources}
+    asked = among - _own(staging)
+    return {f.source for f in record.findings if f.source in asked and f.kind == "condition" and (f.source in second or _elsewhere(f))}
 
 
 def _elsewhere(condition: Finding) -> bool:
@@ -133,7 +195,7 @@ def returned(record: Record, staging: Staging) -> tuple[Answer, ...]:
         return ()
     treatment = course(record, choose(record, rules()), rules())
     return tuple(
-        Answer(when, "progression", new[f.source], f.source)
+        Answer(when, "progression", new[f.source], f.source, day(f.when or f.recorded))
         for f in record.findings
         if f.source in new and not treatment.of_specimen(f) and (when := last_day(f.when or f.recorded)) is not None
     )

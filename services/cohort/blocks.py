@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, NamedTuple
 from services.cohort.plan import Piece, packed
 from shared.fhir.ndjson import LONGEST
 
-BLOCK: Final = 4 << 20
+BLOCK: Final = 1 << 20
 TOO_LONG: Final = f"is longer than {LONGEST // 1_000_000} MB; it is not read."
 BROKEN_GZIP: Final = "the gzip is broken from here on; what stands before it is used."
 

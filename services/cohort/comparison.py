@@ -6,11 +6,11 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from services.cohort.counting import Counting
 from services.cohort.definitions import Definitions, Printed, Variable
-from services.cohort.statistics import ENDPOINTS, Curve, Endpoint, Model, cox, curve_of, landmark, log_rank
-from services.cohort.suppression import HIDDEN, hidden, in_order
+from services.cohort.statistics import ENDPOINTS, Curve, Endpoint, Model, cox, curve_of, end_unknown, landmark, log_rank
+from services.cohort.suppression import HIDDEN, alone, in_order
 from services.cohort.suppression import count as shown
-from services.cohort.tables import Counting
 
 TWO: Final = 24.0
 YEARS: Final = (12.0, 24.0, 60.0)
@@ -57,7 +57,8 @@ class Survival(NamedTuple):
 class Landmark(NamedTuple):
     """Group A against B: patients at the landmark, log-rank p from there, hazard ratios from the diagnosis and from there.
 
-    `later` are those of group A who had not finished its radiotherapy by then, and count in group B there.
+    `later` are those of group A who had not finished its radiotherapy by then, and count in group B there; `unknown` those of whom nobody
+    recorded when they finished, who are left out. `checks` are the p of proportional hazards, from the diagnosis and from the landmark.
     """
 
     a: str
@@ -66,6 +67,8 @@ class Landmark(NamedTuple):
     diagnosis: str
     ratio: str
     later: str
+    unknown: str
+    checks: tuple[str, str]
 
 
 def univariate(it: Counting, study: Definitions) -> list[Row]:
@@ -130,13 +133,23 @@ def after_landmark(data: Any, endpoint: Endpoint, study: Definitions) -> tuple[i
 def unadjusted(data: Any, endpoint: Endpoint, study: Definitions, threshold: int = 0) -> Landmark:
     """Group A against B as shown: from the diagnosis, and from the landmark."""
     a, b, p, model = after_landmark(data, endpoint, study)
-    first = _alone(cox(data, endpoint, ["group"]))
+    whole = cox(data, endpoint, ["group"])
+    first, checks = _alone(whole), (_check(whole), _check(model))
     if 0 < a < threshold or 0 < b < threshold:
-        return Landmark(HIDDEN, HIDDEN, HIDDEN, first, HIDDEN, HIDDEN)
+        return Landmark(HIDDEN, HIDDEN, HIDDEN, first, HIDDEN, HIDDEN, HIDDEN, (checks[0], HIDDEN))
     # Beside the groups' sizes the numbers at the landmark tell how many had the event early.
-    later = int(landmark(data, endpoint, study.number("landmark"))["finished_later"].sum())
-    told = [HIDDEN if threshold else str(size) for size in (a, b, later)]
-    return Landmark(told[0], told[1], p_value(p) or HIDDEN, first, _alone(model), told[2])
+    month = study.number("landmark")
+    later = int(landmark(data, endpoint, month)["finished_later"].sum())
+    told = [HIDDEN if threshold else str(size) for size in (a, b, later, end_unknown(data, endpoint, month))]
+    return Landmark(told[0], told[1], p_value(p) or HIDDEN, first, _alone(model), told[2], told[3], checks)
+
+
+def _check(model: Model) -> str:
+    """The p of proportional hazards of a model of one variable, and the word for one that is not."""
+    if not model.hazards:
+        return HIDDEN
+    p = model.hazards[0].proportional
+    return f"{p_value(p)}{': not proportional' if p < 0.05 else ''}"
 
 
 def _alone(model: Model) -> str:
@@ -152,17 +165,19 @@ def curves(data: Any, endpoint: Endpoint) -> tuple[Curve, Curve, Curve]:
     return curve_of(data, endpoint), curve_of(groups[0], endpoint, "A"), curve_of(groups[1], endpoint, "B")
 
 
-def survival(found: tuple[Curve, ...], endpoint: Endpoint, founding: Printed, threshold: int = 0) -> list[Survival]:
-    """The survival table of an endpoint."""
+def survival(
+    found: tuple[Curve, ...], endpoint: Endpoint, founding: Printed, threshold: int = 0, *, sizes: tuple[int, ...] | None = None
+) -> list[Survival]:
+    """The survival table of an endpoint; `sizes` of whole cohort and groups, where some are left out of it."""
     lines = []
     counts = [[curve.patients for curve in found], [curve.events for curve in found]]
-    away = hidden(counts, threshold, parts=False) | hidden(counts, threshold, parts=False, sizes=counts[0])
+    away = [alone(counts[0], sizes[: len(found)] if sizes else counts[0], threshold), alone(counts[1], counts[0], threshold)]
     for c, (curve, label, key) in enumerate(zip(found, ("All", "Group A", "Group B"), ("all", "A", "B"), strict=False)):
         theirs = founding.survival[endpoint][key]
         few = curve.patients < max(threshold, 1)
         ours = [HIDDEN if few else _median(curve), *rates(curve, YEARS, threshold)]
         cells = tuple(Cell(mine, "" if other is None else f"{other:g}") for mine, other in zip(ours, theirs, strict=True))
-        patients, events = (shown(counts[r][c], threshold, away=(r, c) in away) for r in range(2))
+        patients, events = (shown(counts[r][c], threshold, away=c in away[r]) for r in range(2))
         lines.append(Survival(label, patients, events, cells))
     return lines
 

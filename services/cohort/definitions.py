@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from shared.fhir.codes import ICD_10, SNOMED
 from shared.knowledge.loader import digest, load
 
 _HERE = Path(__file__).parent
@@ -72,6 +73,26 @@ class Variable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     second: str
 
 
+class Past(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Codes that say that somebody had a cancer: ICD-10 by what they begin with, but not `but` nor `unless` alone; SNOMED CT as they are.
+
+    `checked` is False where nobody has held them against the code systems.
+    """
+
+    icd10: tuple[str, ...]
+    but: tuple[str, ...]
+    unless: tuple[str, ...]
+    snomed: tuple[str, ...]
+    checked: bool
+
+    def holds(self, system: str, code: str) -> bool:
+        """Whether a code (ICD-10 without dots) is one of them."""
+        if system != ICD_10:
+            return system == SNOMED and code in self.snomed
+        begins, but = (tuple(each.replace(".", "") for each in told) for told in (self.icd10, self.but))
+        return code.startswith(begins) and not code.startswith(but) and code not in {each.replace(".", "") for each in self.unless}
+
+
 class Definitions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole of `study.yaml`."""
 
@@ -82,6 +103,7 @@ class Definitions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     numbers: dict[str, Number]
     treatment: tuple[Said, ...]
     readings: tuple[Said, ...]
+    past: Past
     histology: tuple[Class, ...]
     found_by: tuple[Method, ...]
     variables: tuple[Variable, ...]

@@ -24,7 +24,7 @@ class Given(msgspec.Struct, frozen=True, gc=False):
 class Irradiation(msgspec.Struct, frozen=True, kw_only=True):
     """One course of radiotherapy. `pelvic` is None where nobody recorded the field; `gy` is of the volume with the least dose.
 
-    `palliative` by its recorded intent; `stopped` before its planned end.
+    `end` is None where nobody recorded it. `palliative` by its recorded intent; `stopped` before its planned end; `nodes`: to nodes alone.
     """
 
     start: date | None
@@ -36,15 +36,20 @@ class Irradiation(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     palliative: bool = False
     stopped: bool = False
+    nodes: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """How the disease answered, on the last day that its date can mean; `where` is None where that is not told."""
+    """How the disease answered, on the last day that its date can mean; `where` is None where that is not told.
+
+    `first` is the first day that the date can mean, where it is not the same.
+    """
 
     when: date
     response: Response
     where: Where | None
     source: str
+    first: date | None = None
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):

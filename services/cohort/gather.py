@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -17,12 +18,14 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from services.cohort.arrays import numbers, read, strings, texts
 from services.cohort.blocks import Place, fetched
 from services.cohort.heads import READ
 from services.cohort.patients import database
-from services.cohort.plan import Piece, Plan, beside, leave, placed, whole
+from services.cohort.plan import Piece, Plan, beside, leave, left, placed, whole
 from shared.fhir import resources as r4
 from shared.fhir.bundle import FAULTS
+from shared.fhir.reader import age
 
 KEPT: Final = pa.schema(
     [
@@ -32,10 +35,13 @@ KEPT: Final = pa.schema(
         ("offset", pa.int64()),
         ("source", pa.string()),
         ("medication", pa.string()),
+        ("written", pa.int64()),
+        ("version", pa.int64()),
         ("raw", pa.binary()),
     ]
 )
 _BYTES: Final = 32 << 20
+_NEVER: Final = -(1 << 62)
 _MEDICATION_KIND: Final = READ.index("Medication")
 _MEDICATION: Final = re.compile(r"(?:^|/)(Medication/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?$")
 
@@ -43,6 +49,7 @@ _MEDICATION: Final = re.compile(r"(?:^|/)(Medication/[A-Za-z0-9\-.]{1,64})(?:/_h
 class _Order(msgspec.Struct):
     id: str | None = None
     medicationReference: r4.Reference | None = None  # noqa: N815 - FHIR's own name
+    meta: r4.Meta = r4.Meta()
 
 
 _ORDER: Final = msgspec.json.Decoder(_Order)
@@ -68,8 +75,8 @@ def wanted_medications(plan: Plan, pieces: int) -> int:
     """Leaves the Medications to be gathered; how many they are."""
     done = plan.work / "medications.json"
     found: int | None = whole(done, int)
-    if found is None:
-        target = plan.work / "medications.parquet"
+    target = plan.work / "medications.parquet"
+    if found is None or not left(target):
         on_the_way = beside(target)
         with database(plan.work) as db:
             db.execute(
@@ -84,12 +91,42 @@ def wanted_medications(plan: Plan, pieces: int) -> int:
     return found
 
 
+# Of a resource that stands under several patients, those whose version is older than the newest. Of equals nothing tells which is.
+_MOVED: Final = """
+    CREATE TABLE moved AS
+    WITH several AS (
+        SELECT source FROM read_parquet($1) WHERE source IS NOT NULL GROUP BY source HAVING min(owner) <> max(owner)
+    ), each AS (
+        SELECT source, owner, max(row(written, version)) AS age
+        FROM read_parquet($1) WHERE source IN (FROM several) GROUP BY source, owner
+    )
+    SELECT each.source, each.owner FROM each JOIN (SELECT source, max(age) AS age FROM each GROUP BY source) AS newest USING (source)
+    WHERE each.age < newest.age ORDER BY ALL
+"""
+
+
+def moved(plan: Plan, pieces: int) -> int:
+    """Leaves the resources that a newer version gives to another patient, with those whose they are no more; how many they are."""
+    done, target = plan.work / "moved.json", plan.work / "moved.parquet"
+    found: int | None = whole(done, int)
+    if found is None or not left(target):
+        on_the_way = beside(target)
+        with database(plan.work) as db:
+            db.execute(_MOVED, [placed(plan.work, "kept", range(pieces))])
+            db.table("moved").write_parquet(str(on_the_way))
+            ((count,),) = db.execute("SELECT count(*) FROM moved").fetchall()
+        on_the_way.replace(target)
+        found = int(count)
+        leave(done, found)
+    return found
+
+
 def _gather(plan: Plan, piece: Piece, step: str, owners: Path | None, parts: int) -> Gathered:
     done = plan.work / step / f"{piece.number:06}.json"
     found: Gathered | None = whole(done, Gathered)
-    if found is not None:
-        return found
     target = done.with_suffix(".parquet")
+    if found is not None and left(target):
+        return found
     on_the_way = beside(target)
     keeping = _Keeping(piece.number, parts, on_the_way)
     try:
@@ -109,14 +146,13 @@ def _wanted(index: Path, owners: Path | None) -> Iterator[Place]:
     chosen = None if owners is None else _keys(owners, owners.stat().st_mtime_ns)
     for batch in pq.ParquetFile(index).iter_batches(batch_size=200_000):
         column: Any = batch.column("owner")
-        names = column.dictionary.to_pylist()
-        kinds = batch.column("kind").to_numpy()
-        of = column.indices.to_numpy()
+        names = strings(column.dictionary)
+        kinds, of = read(batch.column("kind")), read(column.indices)
         if chosen is None:
             rows = np.flatnonzero(kinds != _MEDICATION_KIND)
         else:
             rows = np.flatnonzero(np.array([name in chosen for name in names], bool)[of])
-        offsets, lengths = batch.column("offset").to_numpy(), batch.column("length").to_numpy()
+        offsets, lengths = read(batch.column("offset")), read(batch.column("length"))
         for offset, length, whose, kind in zip(*(column[rows].tolist() for column in (offsets, lengths, of, kinds)), strict=True):
             yield Place(offset, length, names[whose], kind)
 
@@ -130,7 +166,7 @@ def _order(raw: bytes) -> _Order:
 
 @lru_cache(maxsize=2)
 def _keys(path: Path, _: int) -> frozenset[str]:
-    return frozenset(pq.read_table(path).column(0).to_pylist())
+    return frozenset(pq.ParquetFile(path).read().column(0).to_pylist())
 
 
 class _Keeping:
@@ -140,7 +176,7 @@ class _Keeping:
         self.lines = 0
         self._piece = piece
         self._parts = parts
-        self._held: list[tuple[int, str, int, int, str | None, str | None, bytes]] = []
+        self._held: list[tuple[int, str, int, int, str | None, str | None, int, int, bytes]] = []
         self._size = 0
         self._writer = pq.ParquetWriter(target, KEPT, compression="zstd")
 
@@ -150,7 +186,10 @@ class _Keeping:
         found = _MEDICATION.search(reference) if reference else None
         medication = found[1] if found else None
         source = f"{READ[place.kind]}/{order.id}" if order.id else None
-        self._held.append((crc32(place.owner.encode()) % self._parts, place.owner, self._piece, place.offset, source, medication, raw))
+        written, version = age(order.meta.lastUpdated, order.meta.versionId)
+        since = int(written * 1_000_000) if written > -inf else _NEVER
+        part = crc32(place.owner.encode()) % self._parts
+        self._held.append((part, place.owner, self._piece, place.offset, source, medication, since, version, raw))
         self.lines += 1
         self._size += len(raw)
         if self._size >= _BYTES:
@@ -161,10 +200,9 @@ class _Keeping:
         start = 0
         for end in range(1, len(self._held) + 1):
             if end == len(self._held) or self._held[end][0] != self._held[start][0]:
-                columns = zip(*self._held[start:end], strict=True)
-                self._writer.write_batch(
-                    pa.RecordBatch.from_arrays([pa.array(each, field.type) for each, field in zip(columns, KEPT, strict=True)], schema=KEPT)
-                )
+                columns = zip(zip(*self._held[start:end], strict=True), KEPT, strict=True)
+                arrays = [(numbers if pa.types.is_integer(field.type) else texts)(each, field.type) for each, field in columns]
+                self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=KEPT))
                 start = end
         self._held, self._size = [], 0
 

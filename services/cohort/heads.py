@@ -21,9 +21,16 @@ SPEAKING: Final = {"Condition": ("code", "bodySite", "extension"), "Observation"
 SHAPES: Final = {
     "Condition": {"assertedDate": "STU3", "participant": "R5"},
     "Observation": {"context": "STU3", "triggeredBy": "R5"},
-    "Procedure": {"notDone": "STU3", "context": "STU3", "occurrenceDateTime": "R5", "occurrencePeriod": "R5"},
+    "Procedure": {
+        "notDone": "STU3",
+        "context": "STU3",
+        "occurrenceDateTime": "R5",
+        "occurrencePeriod": "R5",
+        "occurrenceString": "R5",
+        "recorded": "R5",
+    },
     "MedicationRequest": {"context": "STU3", "medication": "R5"},
-    "MedicationAdministration": {"notGiven": "STU3", "medication": "R5"},
+    "MedicationAdministration": {"notGiven": "STU3", "medication": "R5", "occurenceDateTime": "R5", "occurencePeriod": "R5"},
     "MedicationStatement": {"taken": "STU3", "medication": "R5"},
     "AllergyIntolerance": {"assertedDate": "STU3", "participant": "R5"},
     "BodyStructure": {"includedStructure": "R5"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterable
 from datetime import date
 from typing import Final
@@ -14,6 +15,7 @@ from shared.oncology.record import Record
 
 ORDER: Final[tuple[Response, ...]] = ("complete", "partial", "stable", "progression")
 
+_MONTH: Final = 31
 # Where `when` is the day on which she was there: neither an order, nor the onset of a disease.
 _SEEN: Final = ("observation", "procedure", "medication-administration", "medication-statement")
 _NOT_DONE: Final = (
@@ -51,20 +53,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def outcome(record: Record, facts: Facts, diagnosed: date | None) -> Outcome:
-    """The outcome of a patient; responses count from the diagnosis until the disease progresses."""
-    death = whole(record.deceased) if record.dead else None
+    """The outcome of a patient. Progressions count from the diagnosis, responses from the start of treatment until the first of them."""
+    limit = whole(record.as_of)
+    death = _death(record, limit)
     last = _last(record, death)
-    answers = [
-        msgspec.structs.replace(answer, when=min(answer.when, death) if death else answer.when)  # of a month, a later day may be meant
-        for answer in facts.answers
-        if diagnosed is None or answer.when >= diagnosed
-    ]
+    answers = [msgspec.structs.replace(answer, when=_placed(answer, last, death or limit)) for answer in facts.answers]
+    answers = sorted((a for a in answers if diagnosed is None or a.when >= diagnosed), key=lambda answer: answer.when)
     worse = [answer for answer in answers if answer.response == "progression"]
     first: dict[Where | None, date] = {}
     for answer in worse:
         first.setdefault(answer.where, answer.when)
     until = min((answer.when for answer in worse), default=None)
-    counted = [answer for answer in answers if until is None or answer.when <= until]
+    begun = min((drug.when for drug in facts.drugs), default=None), min((c.start for c in facts.courses if c.start), default=None)
+    treated = min((day for day in begun if day), default=None)
+    counted = [a for a in answers if (until is None or a.when <= until) and (treated is None or a.when >= treated)]
     return Outcome(
         locoregional=_best(counted, ("locoregional", None)),
         distant=_best(counted, ("distant",)),
@@ -76,6 +78,27 @@ def outcome(record: Record, facts: Facts, diagnosed: date | None) -> Outcome:
         undated=facts.worse_undated and until is None,
         sources=tuple(answer.source for answer in (counted if until is None else worse)),
     )
+
+
+def _death(record: Record, limit: date | None) -> date | None:
+    """The day of death; of a month its last day, as of a progression, and none after the day asked for. A year alone has no day."""
+    told = record.deceased
+    if not record.dead or told is None or len(told) < 7:
+        return None
+    day = whole(told) or date(int(told[:4]), int(told[5:7]), monthrange(int(told[:4]), int(told[5:7]))[1])
+    return min(day, limit) if limit else day
+
+
+def _placed(answer: Answer, last: date | None, limit: date | None) -> date:
+    """The day that an answer counts on: the last that its date can mean, but none after the last contact, a death or the day asked for.
+
+    Nobody saw her after the last contact: a month after it counts to its end, of a year its first day.
+    """
+    first = answer.first or answer.when
+    when = answer.when if (answer.when - first).days < _MONTH else first
+    if last is not None and first <= last:
+        when = min(answer.when, last) if answer.when > first else answer.when
+    return min(when, limit) if limit else when
 
 
 def _best(answers: Iterable[Answer], where: tuple[Where | None, ...]) -> Response | None:

@@ -12,7 +12,7 @@ import duckdb
 import msgspec
 
 from services.cohort.heads import READ
-from services.cohort.plan import MOST, PART, Plan, beside, leave, placed, whole
+from services.cohort.plan import MOST, PART, Plan, beside, leave, left, placed, whole
 
 MEMORY: Final = "256MB"
 _PATIENT, _CONDITION, _MEDICATION = (READ.index(kind) for kind in ("Patient", "Condition", "Medication"))
@@ -54,7 +54,7 @@ def find(plan: Plan, pieces: int) -> Patients:
     """Leaves the patients of whom something names the cervix, or all of them."""
     done = plan.work / "patients.json"
     found: Patients | None = whole(done, Patients)
-    if found is not None:
+    if found is not None and left(plan.work / "patients.parquet"):
         return found
     on_the_way = beside(plan.work / "patients.parquet")
     with database(plan.work) as db:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from os import SEEK_END
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from shared.fhir.ndjson import files
 from shared.oncology.record import Finding, Record
@@ -44,7 +46,9 @@ class Study(NamedTuple):
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What two runs must share for the second to go on where the first was cut off. `all` asks a row for every patient, `study` names
-    the study and the digest of its definitions."""
+    the study and the digest of its definitions. `until` is the day of the run, beyond which nothing can have happened: a run that is gone
+    on with keeps that of its beginning. None: nothing is bounded, or by `as_of`.
+    """
 
     inputs: tuple[Input, ...]
     knowledge: str
@@ -53,6 +57,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     as_of: str | None = None
     study: str | None = None
     piece: int = PIECE
+    until: str | None = None
+
+    def same(self, other: Asked) -> bool:
+        """Whether the other run asks the same, on whatever day."""
+        return replace(self, until=other.until) == other
 
 
 class Medicine(NamedTuple):
@@ -104,11 +113,20 @@ def placed(work: Path, step: str, numbers: Iterable[int]) -> list[str]:
 
 
 def whole(path: Path, shape: Any) -> Any:
-    """A value that a step left behind when it was done; None where it was not."""
+    """A value that a step left behind when it was done; None where it was not, or where a loss of power took what was written."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=shape)
-    except FileNotFoundError:
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def left(path: Path) -> bool:
+    """Whether a Parquet file that a step left behind is there to its end."""
+    try:
+        with path.open("rb") as file:
+            return file.seek(0, SEEK_END) > 8 and file.seek(-4, SEEK_END) > 0 and file.read(4) == b"PAR1"
+    except FileNotFoundError:
+        return False
 
 
 def leave(path: Path, value: Any) -> None:

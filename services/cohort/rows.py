@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from services.cohort.plan import Medicine
-from services.cohort.unread import withheld
+from services.cohort.plan import Asked, Medicine
+from services.cohort.reading import read
+from services.cohort.set_aside import broken, unread_of
+from services.cohort.unread import Unread, withheld
 from shared.fhir.outcome import FigaroError
-from shared.fhir.reader import read_resources
 from shared.oncology.record import Issue, Record
 from shared.oncology.stage import Certainty, DiseaseState, SiteClass, Staging
 
@@ -93,21 +94,54 @@ def _cell(staging: Staging, edition: str) -> StageCell:
     return StageCell(stage=found.stage, label=found.label, could_be=found.could_be, missing=tuple(each.fact for each in found.missing))
 
 
-def answer(patient: str, resources: list[bytes], medicine: Medicine, as_of: str | None, unread: tuple[str, ...] = ()) -> dict[str, Any]:
+REPLACED: Final = "her Patient record is replaced by another one, which has a row of its own"
+
+
+class Answer(NamedTuple):
+    """A row, and the types of which not all that is hers could be read."""
+
+    row: dict[str, Any]
+    unread: frozenset[str] = frozenset()
+
+
+def answer(patient: str, resources: list[bytes], medicine: Medicine, asked: Asked, unread: Unread) -> Answer:
     """The row of a patient from her resources, with the columns of the study; one that cannot be read takes nothing from the others."""
     record: Record | None = None
     try:
-        record = replace(read_resources(patient, resources, as_of=as_of), unread=unread)
+        record = read(patient, resources, asked)
+        hers = unread_of(resources, record.issues, unread.foreign)
+        record = replace(record, unread=tuple(sorted({*unread.of_everyone, *(broken(resources) & hers if hers else ())})))
         staging = medicine.stage(record)
-        studied = medicine.study.assess(record, staging) if medicine.study else None
+        studied = medicine.study.assess(_in_shape(record, unread), staging) if medicine.study else None
     except FigaroError as error:
-        return _plain(Row(patient=patient, error=error.text))
+        return Answer(_without(Row(patient=patient, error=error.text), medicine))
     except Exception as error:
         # The error's own words may quote the record.
-        return _plain(
-            Row(patient=patient, error=f"This is a fault of Figaro and not of the input ({type(error).__name__}); please report it.")
-        )
-    return _plain(row_of(staging)) | (withheld(_plain(studied), unread) if studied is not None else {})
+        text = f"This is a fault of Figaro and not of the input ({type(error).__name__}); please report it."
+        return Answer(_without(Row(patient=patient, error=text), medicine))
+    return Answer(_plain(row_of(staging)) | (withheld(_plain(studied), unread, hers) if studied is not None else {}), hers)
+
+
+def _in_shape(record: Record, unread: Unread) -> Record:
+    """Without Procedures, where all are in the shape of another version: they have no date, and tell the study less than none would."""
+    if "Procedure" not in unread.absent or "Procedure" not in unread.foreign:
+        return record
+    return replace(record, findings=tuple(finding for finding in record.findings if finding.kind != "procedure"))
+
+
+def replaced(patient: str, other: str, medicine: Medicine) -> Answer:
+    """The row of a record that another one replaces, which alone is counted."""
+    text = f"{patient} is replaced by {other} (link replaced-by), which has a row of its own; the resources of the two are not joined."
+    issue = Issue(severity="warning", code="resource-unreadable", text=text, sources=(patient, other))
+    return Answer(_without(Row(patient=patient, why_not=REPLACED, issues=(issue,)), medicine))
+
+
+def _without(row: Row, medicine: Medicine) -> dict[str, Any]:
+    """With the columns of the study empty, and left out of it."""
+    columns = msgspec.structs.fields(medicine.study.shape) if medicine.study else ()
+    empty = {column.encode_name: None if column.required else column.default for column in columns}
+    left_out = {"left_out": "complete", "not_met": ("complete",)}
+    return _plain(row) | empty | {name: value for name, value in left_out.items() if name in empty}
 
 
 def _plain(value: msgspec.Struct) -> dict[str, Any]:

@@ -17,13 +17,13 @@ import msgspec
 from msgspec.structs import replace
 
 from services.cohort.engines import Engine
-from services.cohort.gather import gather, gather_medications, wanted_medications
+from services.cohort.gather import gather, gather_medications, moved, wanted_medications
 from services.cohort.patients import Patients, find
-from services.cohort.plan import Piece, Plan, inputs, leave
+from services.cohort.plan import Asked, Piece, Plan, inputs, leave, whole
 from services.cohort.result import MANIFEST, Counts, Fault, Foreign, Manifest, finished, merge, write_manifest
 from services.cohort.scan import SHOWN, Seen, scan
 from services.cohort.staging_parts import Staged, stage_part
-from services.cohort.unread import absent, cut_off
+from services.cohort.unread import Unread, absent, cut_off, held
 from shared.fhir.outcome import Refused
 
 R = TypeVar("R")
@@ -51,23 +51,35 @@ def run(plan: Plan, engine: Engine, told: Told = lambda step, done, total: None)
             return there
         plan.work.mkdir(exist_ok=True, mode=0o700)
         with _alone(plan.work):
-            _prepare(plan)
+            plan = _prepare(plan)
             manifest = _steps(plan, engine, told)
             shutil.rmtree(plan.work)  # the lock goes with it: whoever comes next finds the result
         return manifest
 
 
-def _prepare(plan: Plan) -> None:
-    """The work that is there is kept where it is of the same run, else it is begun anew."""
+def _prepare(plan: Plan) -> Plan:
+    """The work that is there is kept where it is of the same run, and its day with it; else it is begun anew."""
     note = plan.work / "asked.json"
-    if note.exists() and note.read_bytes() != msgspec.json.encode(plan.asked):
+    before = _noted(note)
+    if before is not None and before.same(plan.asked):
+        plan = plan._replace(asked=before)
+    elif note.exists():
         for step in STEPS:
             shutil.rmtree(plan.work / step, ignore_errors=True)
-        for left in (*plan.work.glob("patients.*"), *plan.work.glob("medications.*")):
+        for left in (file for name in ("patients", "medications", "moved") for file in plan.work.glob(f"{name}.*")):
             left.unlink()
     for step in STEPS:
         (plan.work / step).mkdir(exist_ok=True)
     leave(note, plan.asked)
+    return plan
+
+
+def _noted(note: Path) -> Asked | None:
+    try:
+        found: Asked | None = whole(note, Asked)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found
 
 
 def _steps(plan: Plan, engine: Engine, told: Told) -> Manifest:
@@ -79,29 +91,58 @@ def _steps(plan: Plan, engine: Engine, told: Told) -> Manifest:
     if wanted_medications(plan, len(pieces)):
         with_medications = [piece for piece in pieces if "Medication" in seen[piece.number].kinds]
         _all(engine.each(partial(gather_medications, plan), with_medications), "gather their medications", len(with_medications), told)
-    unread = _unread(pieces, seen)
+    lost = _lost(pieces, seen)
+    unread = _unread(pieces, seen, lost)
+    gone = moved(plan, len(pieces))
     stage = partial(
         stage_part,
         plan,
         pieces=len(pieces),
         with_medications=tuple(piece.number for piece in with_medications),
-        unread=tuple(sorted({*unread[0], *unread[1]})),
+        unread=unread,
+        moved=gone,
     )
     staged = list(_done(engine.each(stage, range(patients.parts)), "stage", patients.parts, told))
     if inputs(plan.export) != plan.asked.inputs:
         raise Refused(f"The files of {plan.export} have changed while they were read: give the same command again, which begins anew.")
     (plan.folder / MANIFEST).unlink(missing_ok=True)
     files = merge(plan, patients.parts, lambda done: told("write the rows", done, patients.staged))
-    return write_manifest(plan, _counts(pieces, seen, patients, staged, unread), files)
+    return write_manifest(plan, replace(_counts(pieces, seen, patients, staged, unread), lost=lost, moved=gone), files)
 
 
-def _unread(pieces: list[Piece], seen: list[Seen]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The types that are absent, and those of files that break off."""
+def _unread(pieces: list[Piece], seen: list[Seen], lost: dict[str, int]) -> Unread:
+    """The types that are absent, those of files that break off, and those of which lines are of nobody who can be told."""
+    kinds = _kinds(pieces, seen)
+    broken = {piece.file for piece, each in zip(pieces, seen, strict=True) if each.cut}
+    full = {piece.file for piece, each in zip(pieces, seen, strict=True) if each.kinds or each.unreadable or each.cut}
+    found, foreign = Counter[str](), Counter[str]()
+    for each in seen:
+        found.update(each.kinds)
+        for shape, (count, _) in each.shapes.items():
+            foreign[shape.partition(" ")[2]] += count
+    return Unread(
+        absent=absent({kind for kind in found if foreign[kind] < found[kind]}, kinds.keys() - full),
+        cut=cut_off({file: kinds[file] for file in broken}),
+        lost=tuple(lost),
+        foreign=tuple(sorted(foreign)),
+    )
+
+
+def _kinds(pieces: list[Piece], seen: list[Seen]) -> dict[str, set[str]]:
+    """The types of the lines of each file."""
     kinds: dict[str, set[str]] = {}
     for piece, each in zip(pieces, seen, strict=True):
         kinds.setdefault(piece.file, set()).update(each.kinds)
-    broken = {piece.file for piece, each in zip(pieces, seen, strict=True) if each.cut}
-    return absent(set().union(*kinds.values()), kinds), cut_off({file: kinds[file] for file in broken})
+    return kinds
+
+
+def _lost(pieces: list[Piece], seen: list[Seen]) -> dict[str, int]:
+    """How many lines of each type are of nobody who can be told; what has no type may be of any that its file has."""
+    kinds, lost = _kinds(pieces, seen), Counter[str]()
+    for piece, each in zip(pieces, seen, strict=True):
+        for kind, count in each.lost.items():
+            lost.update(dict.fromkeys([kind] if kind else held(piece.file, kinds[piece.file]), count))
+    return dict(sorted(lost.items()))
 
 
 def _done(results: Iterator[R], step: str, total: int, told: Told) -> Iterator[R]:
@@ -116,7 +157,7 @@ def _all(results: Iterator[object], step: str, total: int, told: Told) -> None:
         pass
 
 
-def _counts(pieces: list[Piece], seen: list[Seen], patients: Patients, staged: list[Staged], unread: tuple[tuple[str, ...], ...]) -> Counts:
+def _counts(pieces: list[Piece], seen: list[Seen], patients: Patients, staged: list[Staged], unread: Unread) -> Counts:
     """The tallies of all pieces and parts; the lines of a piece are counted from the beginning of its file."""
     kinds, nameless, issues, foreign = Counter[str](), Counter[str](), Counter[str](), dict[str, Foreign]()
     faults: list[Fault] = []
@@ -131,8 +172,10 @@ def _counts(pieces: list[Piece], seen: list[Seen], patients: Patients, staged: l
         before[piece.file] += each.lines
         kinds.update(each.kinds)
         nameless.update(each.nameless)
+    partly = Counter[str]()
     for part in staged:
         issues.update(part.issues)
+        partly.update(part.partly)
     return Counts(
         kinds=dict(sorted(kinds.items())),
         lines=before.total(),
@@ -145,10 +188,13 @@ def _counts(pieces: list[Piece], seen: list[Seen], patients: Patients, staged: l
         errors=sum(part.errors for part in staged),
         copies=sum(part.copies for part in staged),
         issues=dict(sorted(issues.items())),
-        absent=unread[0],
-        cut=unread[1],
+        absent=unread.absent,
+        cut=unread.cut,
         counted=sum(part.counted for part in staged),
         marked=sum(part.marked for part in staged),
+        ahead=sum(part.ahead for part in staged),
+        partly=dict(sorted(partly.items())),
+        replaced=sum(part.replaced for part in staged),
     )
 
 

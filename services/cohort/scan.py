@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,14 +16,14 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from services.cohort import heads
-from services.cohort.blocks import Block, blocks
-from services.cohort.plan import Piece, Plan, beside, leave, whole
+from services.cohort.arrays import numbers, texts
+from services.cohort.blocks import TOO_LONG, Block, blocks
+from services.cohort.plan import Piece, Plan, beside, leave, left, whole
+from services.cohort.torn import UNREADABLE, strangers, torn
 from shared.fhir import bundle as bundles
 from shared.fhir.reader import read_resources
 
 SHOWN: Final = 20
-NO_JSON: Final = "is no FHIR resource in JSON; it is not used."
-UNREADABLE: Final = "cannot be read as {}; it is not used."
 INDEX: Final = pa.schema(
     [
         ("owner", pa.dictionary(pa.int32(), pa.string())),
@@ -42,7 +42,10 @@ _Column = npt.NDArray[Any]
 
 
 class Seen(msgspec.Struct):
-    """What a piece holds. Lines count from 1 in the piece; `faults` are the first of `unreadable`."""
+    """What a piece holds. Lines count from 1 in the piece; `faults` are the first of `unreadable`.
+
+    `lost` are the lines of a type of which nobody can tell whose they are; "" where the type cannot be told either.
+    """
 
     number: int
     lines: int = 0
@@ -51,6 +54,7 @@ class Seen(msgspec.Struct):
     unreadable: int = 0
     cut: bool = False  # its file breaks off in it
     nameless: dict[str, int] = {}
+    lost: dict[str, int] = {}
     shapes: dict[str, tuple[int, int]] = {}  # "STU3 Condition" → how many, the first line
 
     def fault(self, line: int, text: str) -> None:
@@ -58,15 +62,26 @@ class Seen(msgspec.Struct):
         if len(self.faults) < SHOWN:
             self.faults.append((line, text))
 
+    def lose(self, kind: str, count: int = 1) -> None:
+        if count:
+            self.lost[kind] = self.lost.get(kind, 0) + count
+
+
+class _Broken(NamedTuple):
+    """In place of a line that cannot be read: a patient whom it names, and its type."""
+
+    owner: str
+    kind: str
+
 
 def scan(plan: Plan, piece: Piece) -> Seen:
     """Leaves the index of a piece. A piece that was done is not looked at again."""
     done = plan.work / "scan" / f"{piece.number:06}.json"
     seen: Seen | None = whole(done, Seen)
-    if seen is not None:
+    index = done.with_suffix(".parquet")
+    if seen is not None and left(index):
         return seen
     scanning = _Scanning(plan, piece.number)
-    index = done.with_suffix(".parquet")
     on_the_way = beside(index)
     with pq.ParquetWriter(on_the_way, INDEX, compression="zstd", use_dictionary=["owner"], write_statistics=False) as writer:
         for block in blocks(plan.export, piece):
@@ -95,10 +110,10 @@ class _Scanning:
 
     def taken(self) -> pa.RecordBatch:
         """The index so far, which begins anew."""
-        owners = pa.array(list(self._owners), pa.string())
+        owners = texts(list(self._owners), pa.string())
         columns = [np.concatenate(each) for each in zip(*self._columns, strict=True)] or [np.empty(0, int)] * 5
-        typed = [pa.array(column.astype(field.type.to_pandas_dtype())) for column, field in zip(columns[1:], list(INDEX)[1:], strict=True)]
-        whose = pa.DictionaryArray.from_arrays(pa.array(columns[0].astype(np.int32)), owners)
+        typed = [numbers(column, field.type) for column, field in zip(columns[1:], list(INDEX)[1:], strict=True)]
+        whose = pa.DictionaryArray.from_arrays(numbers(columns[0], pa.int32()), owners)
         self.rows, self._columns, self._owners, self._known = 0, [], {}, {}
         return pa.RecordBatch.from_arrays([whose, *typed], schema=INDEX)
 
@@ -114,15 +129,17 @@ class _Scanning:
             places, lines = self._one_by_one(block.data, starts.tolist(), lengths.tolist())
         self._take(lines, block.offset + starts[places], lengths[places], self.seen.lines + places + 1)
         self.seen.lines += len(starts)
-        last = block.data.rsplit(b"\n", 1)[-1].strip()
-        self.seen.cut = bool(block.fault or (last and (not len(places) or places[-1] != len(starts) - 1)))
+        last = block.data[block.data.rfind(b"\n") + 1 :].strip()
+        read = len(places) and places[-1] == len(starts) - 1 and type(lines[-1]) is not _Broken
+        self.seen.cut = bool(block.fault or (last and not read))
         if block.fault:
             self.seen.lines += 1
+            self.seen.lose("", block.fault == TOO_LONG)
             self.seen.fault(self.seen.lines, block.fault)
 
     def _one_by_one(self, data: bytes, starts: list[int], lengths: list[int]) -> tuple[_Column, list[Any]]:
-        """The places of the lines that can be read, and the lines."""
-        places, lines = [], []
+        """The places of the lines that can be read, and the lines; a broken one is there once for each patient whom it names."""
+        places, lines = list[int](), list[Any]()
         for place, (start, length) in enumerate(zip(starts, lengths, strict=True)):
             raw = data[start : start + length]
             if not raw.strip():
@@ -131,17 +148,16 @@ class _Scanning:
                 lines.append(self._decoder.decode(raw))
                 places.append(place)
             except bundles.FAULTS:
-                self._unread(raw, self.seen.lines + place + 1)
+                told = torn(raw)
+                if told.fault is not None:
+                    self.seen.fault(self.seen.lines + place + 1, told.fault)
+                else:
+                    self.seen.kinds[told.kind] = self.seen.kinds.get(told.kind, 0) + 1
+                for kind in told.lost:
+                    self.seen.lose(kind)
+                lines += [_Broken(owner, told.kind) for owner in told.owners]
+                places += [place] * len(told.owners)
         return np.array(places, int), lines
-
-    def _unread(self, raw: bytes, number: int) -> None:
-        head = bundles.head(raw)
-        if head is None:
-            self.seen.fault(number, NO_JSON)
-        elif head.resource_type in heads.READ:
-            self.seen.fault(number, UNREADABLE.format(head.resource_type))
-        else:
-            self.seen.kinds[head.resource_type] = self.seen.kinds.get(head.resource_type, 0) + 1
 
     def _take(self, lines: list[Any], offsets: _Column, lengths: _Column, numbers: _Column) -> None:
         """Type by type: a column at a time costs a fraction of a line at a time."""
@@ -150,6 +166,9 @@ class _Scanning:
         for each in dict.fromkeys(types):
             name, kind = each.__name__, self._kinds.get(each)
             rows = [row for row, other in enumerate(types) if other is each]
+            if each is _Broken:
+                found.append(self._broken(rows, [lines[row] for row in rows]))
+                continue
             self.seen.kinds[name] = self.seen.kinds.get(name, 0) + len(rows)
             if kind is None:
                 continue
@@ -162,19 +181,26 @@ class _Scanning:
                 found.append((place, owners, np.full(len(rows), kind.number), named))
             else:
                 self.seen.nameless[name] = self.seen.nameless.get(name, 0) + int((~hers).sum())
+                self.seen.lose(name, strangers(name, (of[row] for row in np.flatnonzero(~hers))))
                 found.append((place[hers], owners[hers], np.full(int(hers.sum()), kind.number), named[hers]))
         if not found:
             return
         place, owner, number, named = (np.concatenate(column) for column in zip(*found, strict=True))
-        order = np.argsort(place)
+        order = np.argsort(place, kind="stable")
         at = place[order]
         self._columns.append((owner[order], number[order], offsets[at], lengths[at], named[order]))
         self.rows += len(at)
 
+    def _broken(self, rows: list[int], lines: list[_Broken]) -> tuple[_Column, ...]:
+        owners = [self._owners.setdefault(line.owner, len(self._owners)) for line in lines]
+        kinds = [heads.READ.index(line.kind) for line in lines]
+        return np.array(rows), np.array(owners), np.array(kinds), np.zeros(len(rows), bool)
+
     def _shapes(self, kind: heads.Kind, lines: list[Any], numbers: _Column) -> None:
         """Counts what is in the shape of another version of FHIR."""
-        for element, version in kind.shapes:
-            rows = [row for row, raw in enumerate(map(attrgetter(element), lines)) if raw]
+        for version in dict.fromkeys(version for _, version in kind.shapes):
+            of = [element for element, other in kind.shapes if other == version]
+            rows = sorted({row for element in of for row, raw in enumerate(map(attrgetter(element), lines)) if raw})
             if rows:
                 shape = f"{version} {kind.name}"
                 count, first = self.seen.shapes.get(shape, (0, int(numbers[rows[0]])))

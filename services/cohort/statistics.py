@@ -85,7 +85,10 @@ class Hazard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A Cox model; `why_not` where it could not be fitted. `thin`: few events for so many variables."""
+    """A Cox model; `why_not` where it could not be fitted. `thin`: few events for so many variables.
+
+    `away` are the variables that are left out of it, and why.
+    """
 
     hazards: tuple[Hazard, ...]
     patients: int
@@ -93,6 +96,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     missing: int
     why_not: str | None = None
     thin: bool = False
+    away: dict[str, str] = {}
 
 
 class FollowUp(msgspec.Struct, frozen=True):
@@ -149,11 +153,18 @@ def curve(name: str, months: Sequence[float], events: Sequence[bool]) -> Curve:
 
 def curve_of(data: Any, endpoint: Endpoint, name: str = "All") -> Curve:
     """The curve of a frame."""
+    data = told(data, endpoint)
     return curve(name, data[f"{endpoint}_months"].tolist(), data[f"{endpoint}_event"].tolist())
+
+
+def told(data: Any, endpoint: Endpoint) -> Any:
+    """The patients of a frame whose time to the endpoint is known."""
+    return data[data[f"{endpoint}_months"].notna()]
 
 
 def log_rank(data: Any, endpoint: Endpoint, variable: str) -> float | None:
     """The p of the log-rank test between the two levels; None where one of them is empty, or nothing happened."""
+    data = told(data, endpoint)
     one, two = data[data[variable] == True], data[data[variable] == False]  # noqa: E712 - missing is neither
     if not len(one) or not len(two) or not (one[f"{endpoint}_event"].sum() + two[f"{endpoint}_event"].sum()):
         return None
@@ -167,31 +178,44 @@ def cox(data: Any, endpoint: Endpoint, variables: Sequence[str]) -> Model:
     known = data[chosen].dropna().astype(float)
     events, missing = int(known[f"{endpoint}_event"].sum()), len(data) - len(known)
     empty = Model(hazards=(), patients=len(known), events=events, missing=missing)
-    flat = [name for name in variables if known[name].nunique() < 2]
     if not len(known):
         return msgspec.structs.replace(empty, why_not="no patient in whom every variable is told")
-    if flat or not events:
-        return msgspec.structs.replace(empty, why_not="no event" if not events else f"all alike in {', '.join(flat)}")
+    if not events:
+        return msgspec.structs.replace(empty, why_not="no event")
+    away = {name: why for name in variables if (why := _no_ratio(known[name], known[f"{endpoint}_event"]))}
+    used = [name for name in variables if name not in away]
+    empty = msgspec.structs.replace(empty, away=away)
+    if not used:
+        return msgspec.structs.replace(empty, why_not="; ".join(sorted(set(away.values()))))
+    chosen = [*used, f"{endpoint}_months", f"{endpoint}_event"]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ConvergenceWarning)
-            fitted = CoxPHFitter().fit(known, f"{endpoint}_months", f"{endpoint}_event")
-            test = proportional_hazard_test(fitted, known, time_transform="rank").summary
+            fitted = CoxPHFitter().fit(known[chosen], f"{endpoint}_months", f"{endpoint}_event")
+            test = proportional_hazard_test(fitted, known[chosen], time_transform="rank").summary
     except (ConvergenceError, ConvergenceWarning):
         return msgspec.structs.replace(empty, why_not="does not converge: one level is without events, most likely")
-    told = fitted.summary
+    found = fitted.summary
     hazards = tuple(
         Hazard(
             variable=name,
-            ratio=float(told.loc[name, "exp(coef)"]),
-            low=float(told.loc[name, "exp(coef) lower 95%"]),
-            high=float(told.loc[name, "exp(coef) upper 95%"]),
-            p=float(told.loc[name, "p"]),
+            ratio=float(found.loc[name, "exp(coef)"]),
+            low=float(found.loc[name, "exp(coef) lower 95%"]),
+            high=float(found.loc[name, "exp(coef) upper 95%"]),
+            p=float(found.loc[name, "p"]),
             proportional=float(test.loc[name, "p"]),
         )
-        for name in variables
+        for name in used
     )
-    return msgspec.structs.replace(empty, hazards=hazards, thin=events < PER_VARIABLE * len(variables))
+    return msgspec.structs.replace(empty, hazards=hazards, thin=events < PER_VARIABLE * len(used))
+
+
+def _no_ratio(values: Any, happened: Any) -> str:
+    """Why a variable has no hazard ratio that data can bound; empty where it has one."""
+    if values.nunique() < 2:
+        return "all alike"
+    empty = any(not happened[values == level].sum() for level in (0, 1))
+    return "no event in one of its levels" if empty else ""
 
 
 def follow_up(data: Any) -> FollowUp:
@@ -206,15 +230,26 @@ def follow_up(data: Any) -> FollowUp:
 def landmark(data: Any, endpoint: Endpoint, month: float) -> Any:
     """Those who reached the landmark without the event, their time counted from it on.
 
-    In group A is who had finished its radiotherapy by then; `finished_later` are those who did so afterwards, and count in group B.
+    In group A is who had finished its radiotherapy by then; `finished_later` are those who did so afterwards, and count in group B. Those
+    of group A of whom nobody recorded when they finished are left out (`end_unknown`).
     """
     months = f"{endpoint}_months"
     kept = data[data[months] > month].copy()
     kept[months] -= month
+    kept = kept[~_end_unknown(kept)]
     done = kept["definitive_days"].astype(float) <= month * MONTH
     kept["finished_later"] = kept["group"] & ~done
     kept["group"] = kept["group"] & done
     return kept
+
+
+def end_unknown(data: Any, endpoint: Endpoint, month: float) -> int:
+    """How many of group A reached the landmark, and are left out there since nobody recorded when their radiotherapy ended."""
+    return int(_end_unknown(data[data[f"{endpoint}_months"] > month]).sum())
+
+
+def _end_unknown(data: Any) -> Any:
+    return (data["group"] == True) & data["definitive_days"].isna()  # noqa: E712 - a column
 
 
 def missing(data: Any, columns: Iterable[str]) -> dict[str, int]:

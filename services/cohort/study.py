@@ -6,7 +6,7 @@ Pure: the record, its staging and the facts that were read of it go in, the colu
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,9 +15,12 @@ from services.cohort.definitions import Definitions, definitions
 from services.cohort.facts import Facts, Reading
 from services.cohort.outcome import Outcome, outcome
 from services.cohort.treatment import Regimen, Treated, eqd2, total, treated
-from shared.fhir.dates import later
+from shared.fhir.codes import codes
+from shared.fhir.dates import days, later
 from shared.oncology.record import Record
 from shared.oncology.stage import Staging
+
+_UNUSED: Final = ("refuted", "entered-in-error")
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
@@ -94,7 +97,7 @@ def studied(record: Record, staging: Staging, facts: Facts) -> Studied:
     facts = facts.since(diagnosed - timedelta(days=study.number("treatment-before"))) if diagnosed else facts
     then = outcome(record, facts, diagnosed)
     before = baseline(record, staging, facts, study)
-    given = treated(facts, then.progression, study)
+    given = treated(facts, then.progression, diagnosed, study)
     met = _met(record, staging, before, given, then, study)
     not_met = tuple(criterion.id for criterion in study.criteria if not met[criterion.id])
     if staging.primary.condition is None:
@@ -120,12 +123,15 @@ def _met(record: Record, staging: Staging, before: Baseline, given: Treated, the
         "cervical-cancer": cancer and record.sex != "male",
         "organ-metastasis": bool(before.organs) or before.later,
         "synchronous": not before.later,
-        "first-malignancy": not _earlier(record, staging),
+        "first-malignancy": not _earlier(record, staging) and not _history(record, staging, study),
         "diagnosis-day": before.diagnosed is not None,
         "death-day": not then.died or then.death is not None,
         "cycles": len(given.every_cycle) >= study.number("cycles"),
         "ecog": before.ecog is not None and before.ecog <= study.number("ecog"),
-        "complete": given.group is not None and whole_life is not None and whole_life > 0 and free is not None and free >= 0,
+        "complete": given.group is not None
+        and whole_life is not None
+        and whole_life > 0
+        and (then.undated or (free is not None and free >= 0)),
     }
 
 
@@ -134,6 +140,17 @@ def _earlier(record: Record, staging: Staging) -> bool:
     others = {source for issue in staging.issues if issue.code == "second-primary" for source in issue.sources}
     dates = [f.when or f.recorded or "" for f in record.findings if f.source in others - {staging.primary.condition}]
     return any(not later(date, staging.diagnosed or "9999") for date in dates)
+
+
+def _history(record: Record, staging: Staging, study: Definitions) -> bool:
+    """Whether an earlier cancer stands on record as history, by a code; one entered long after the diagnosis may be a later one."""
+    noted = [
+        f
+        for f in record.findings
+        if f.kind == "condition" and f.verification not in _UNUSED and any(study.past.holds(*code) for code in codes(f.concept))
+    ]
+    dates = [f.when or f.recorded or "" for f in noted]
+    return any(not date or days(staging.diagnosed or "9999", date) <= study.number("synchronous") for date in dates)
 
 
 def _days(before: Baseline, end: date | None) -> int | None:
@@ -173,11 +190,11 @@ def _before(it: Baseline, study: Definitions) -> dict[str, Any]:
 
 def _given(it: Treated, study: Definitions) -> dict[str, Any]:
     before, during, after = it.beside()
-    both = (*it.external, *it.brachytherapy)
+    both = (*it.to_point_a, *it.brachytherapy)
     return {
         "group": it.group,
         "pelvic_radiotherapy": it.pelvic,
-        "external_gy": total(it.external),
+        "external_gy": total(it.to_point_a),
         "brachytherapy_gy": total(it.brachytherapy),
         "point_a_eqd2_gy": eqd2(both, study.number("alpha-beta")) if it.group == "A" else None,
         "metastasis_radiotherapy": bool(it.elsewhere),

@@ -13,14 +13,24 @@ from rich.table import Table
 from services.cohort.result import TABLE, Counts, Manifest
 from shared.oncology import not_read
 
-_STAGES: Final = tuple(re.findall(r"\S+", "I IA IA1 IA2 IB IB1 IB2 IB3 II IIA IIA1 IIA2 IIB III IIIA IIIB IIIC IIIC1 IIIC2 IV IVA IVB"))
+STAGES: Final = tuple(re.findall(r"\S+", "I IA IA1 IA2 IB IB1 IB2 IB3 II IIA IIA1 IIA2 IIB III IIIA IIIB IIIC IIIC1 IIIC2 IV IVA IVB"))
 _LACKING: Final = (
-    ("Patient", "no Patient: sex, birth and death are not known"),
+    ("Patient", "no Patient: sex, birth and death are not known, and the study counts nobody"),
     ("Condition", "no Condition: diagnoses are not known, and nobody has a stage"),
     ("Observation", "no Observation: stages rest on Conditions alone"),
     ("Procedure", "no Procedure: operations and radiotherapy are not known, nor the end of the staging window by them"),
     ("MedicationRequest MedicationAdministration MedicationStatement", "no medication of any kind: systemic treatment is not known"),
 )
+
+_PARTLY: Final = "Of {} not all that is on record of {} could be read:"
+_FOLLOWS: Final = {
+    "Patient": "their vital status is unknown, and they are left out of the study.",
+    "Procedure": "their treatment group is open, and they are left out of the study.",
+    "MedicationAdministration": "their cycles are not told; two on record are two at the least.",
+    "MedicationStatement": "their cycles are not told; two on record are two at the least.",
+    "Observation": "their response and progression are not told, and they are left out of the study.",
+    "Condition": "their response and progression are not told, and they are left out of the study.",
+}
 
 _BY_STAGE: Final = """
     SELECT of.stage, count(*), count(*) FILTER (len(of.could_be) > 0)
@@ -52,7 +62,7 @@ def _stages(db: Any) -> Table:
     for place, edition in ((0, "figo_2018"), (2, "figo_2009")):
         for stage, count, open_ in db.execute(_BY_STAGE, {"edition": edition}).fetchall():
             found.setdefault(stage or "not settled", [0] * 4)[place : place + 2] = count, open_
-    for stage in sorted(found, key=lambda name: _STAGES.index(name) if name in _STAGES else len(_STAGES)):
+    for stage in sorted(found, key=lambda name: STAGES.index(name) if name in STAGES else len(STAGES)):
         table.add_row(stage, *(str(count) if count else "" for count in found[stage]))
     table.add_section()
     total = [sum(column) for column in zip(*found.values(), strict=True)] or [0] * 4
@@ -100,20 +110,38 @@ def notes(manifest: Manifest) -> list[str]:
         told.append(f"{found.without_conditions:,} patients have no Condition.")
     if found.unknown and "Patient" in counts.kinds:
         told.append(
-            f"{found.unknown:,} patients are named by resources, and have no Patient in the export; they are counted as the others."
+            f"{found.unknown:,} patients are named by resources, and have no Patient in the export that can be read; they are staged as "
+            "the others."
         )
     if said := counts.kinds.get("OperationOutcome"):
         told.append(f"{said:,} OperationOutcomes of the server are among the lines: not all may be here; figaro import shows them.")
     told += _faults(counts)
     told += [
+        f"{count:,} lines of {kind} are of nobody who can be told: what rests on it is withheld for all."
+        for kind, count in counts.lost.items()
+    ]
+    told += [
         f"{each.count:,} x {each.kind} in the shape of FHIR {each.version}, first in {each.file}, line {each.line}: "
-        "Figaro reads R4, and what R4 does not have is not read."
+        "Figaro reads R4, and what R4 does not have is not read: what rests on them is not told of their patients."
         for each in counts.foreign
     ]
     told += [f"{count:,} x {kind} name no patient that can be told; they are not used." for kind, count in counts.nameless.items()]
     if counts.copies:
         words = "resource of these patients stands" if counts.copies == 1 else "resources of these patients stand"
         told.append(f"{counts.copies:,} {words} more than once; of each the newest is used (lastUpdated, versionId).")
+    if counts.ahead:
+        told.append(
+            f"{counts.ahead:,} patients have dates or instants of writing (lastUpdated) after {manifest.asked.until}, the day of the run: "
+            "their records are read as they stood on that day, and nobody is followed beyond it."
+        )
+    told += [f"{_PARTLY.format(f'{count:,} patients', kind)} {_FOLLOWS[kind]}" for kind, count in counts.partly.items() if kind in _FOLLOWS]
+    if counts.moved:
+        told.append(f"{counts.moved:,} x a newer version gives a resource to another patient: it counts for her alone.")
+    if counts.replaced:
+        told.append(
+            f"{counts.replaced:,} patients are replaced by another one (link replaced-by), who has a row: they are not counted beside her, "
+            "and the resources of the two are not joined."
+        )
     if counts.errors:
         told.append(f"{counts.errors:,} patients could not be read; their rows say why.")
     return told
@@ -127,6 +155,8 @@ def lacking(counts: Counts) -> list[str]:
         told.append("The export has orders of medication alone, and nothing given: an order is no cycle of chemotherapy.")
     if counts.cut:
         told.append(f"A file breaks off, so that not all is here of {', '.join(counts.cut)}.")
+    if counts.lost:
+        told.append(f"Lines of {', '.join(counts.lost)} cannot be read, and nobody can tell whose they are: of nobody is it known.")
     if counts.unread:
         told.append(not_read.remark(counts.unread))
     return told
@@ -137,6 +167,11 @@ def without_numbers(counts: Counts) -> list[str]:
     told = lacking(counts)
     if counts.unreadable or counts.errors or counts.nameless or counts.foreign:
         told.append("Not every line or patient could be read; without --hide-below it is said which.")
+    told += [f"{_PARTLY.format('some patients', kind)} {_FOLLOWS[kind]}" for kind in counts.partly if kind in _FOLLOWS]
+    if counts.replaced or counts.moved:
+        told.append("Some records are replaced by others, or resources given to another patient by a newer version: each counts once.")
+    if counts.ahead:
+        told.append("Some dates or instants of writing (lastUpdated) lie after the day of the run: nobody is followed beyond it.")
     if "OperationOutcome" in counts.kinds:
         told.append("OperationOutcomes of the server are among the lines: not all may be here; figaro import shows them.")
     return told

@@ -6,42 +6,56 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 HIDDEN: Final = "–"
-Block = Sequence[Sequence[int]]
+LEAST: Final = 3  # "< 2" would say 1
 
 
-def small(number: int, threshold: int, size: int | None = None) -> bool:
-    """Whether a count, or what a size leaves beside it, is from 1 to below the threshold."""
-    return 0 < number < threshold or (size is not None and 0 < size - number < threshold)
+def small(number: int, threshold: int) -> bool:
+    """Whether a count is from 1 to below the threshold."""
+    return 0 < number < threshold
 
 
-def hidden(block: Block, threshold: int, *, parts: bool = True, sizes: Sequence[int] | None = None) -> set[tuple[int, int]]:
-    """The cells (row, column) not to be shown. A row is whole, A, B; with `parts` the rows of a block make up the column's total.
+def near(number: int, size: int, threshold: int) -> bool:
+    """Whether a count, or what it leaves of the size, is small."""
+    return small(number, threshold) or small(size - number, threshold)
 
-    First those from 1 to below the threshold, or so near to the column's size, where that is given; then, where one alone is hidden of
-    numbers whose sum is shown, or several that are fewer together, the smallest beside them.
+
+def hidden(numbers: Sequence[int], threshold: int) -> set[int]:
+    """Which of the counts that make up a known sum are not to be shown, where one of them is small.
+
+    The smallest: so many that none left is small, and that each of them might, by the sum, be 1 and might be the threshold. Where there
+    are too few for that, all, with those that are 0.
     """
-    of: Sequence[int | None] = sizes or [None] * max(map(len, block), default=0)
-    away = {(r, c) for r, row in enumerate(block) for c, count in enumerate(row) if small(count, threshold, of[c])}
-    lines = [[(r, c) for c in range(len(row))] for r, row in enumerate(block)]
-    if parts and block:
-        lines += [[(r, c) for r in range(len(block))] for c in range(len(block[0]))]
-    before = -1
-    while before != len(away):
-        before = len(away)
-        for line in lines:
-            gone = [cell for cell in line if cell in away]
-            if len(gone) == 1 or 0 < sum(block[r][c] for r, c in gone) < threshold:
-                rest = sorted((block[r][c], -c, r) for r, c in line if (r, c) not in away and block[r][c])
-                if rest:
-                    _, column, row = rest[0]
-                    away.add((row, -column))
-    return away
+    order = sorted((n for n, number in enumerate(numbers) if number), key=lambda n: numbers[n])
+    for end in range(len(order) + 1):
+        away, rest = order[:end], order[end:]
+        if any(small(numbers[n], threshold) for n in rest):
+            continue
+        if not away or (end > 1 and sum(numbers[n] for n in away) - end + 1 >= threshold):
+            return set(away)
+    return set(range(len(numbers)))
 
 
-def column(numbers: Sequence[int], threshold: int, size: int | None = None) -> list[str]:
-    """Counts whose sum is shown elsewhere, as they may be shown; with `size` also by what it leaves beside each."""
-    away = hidden([[number] for number in numbers], threshold, sizes=None if size is None else [size])
-    return [count(number, threshold, away=(r, 0) in away) for r, number in enumerate(numbers)]
+def groups_shown(block: Sequence[Sequence[int]], threshold: int) -> bool:
+    """Whether groups A and B may be shown in rows (whole, A, B) that make up each column: only where no count is small.
+
+    Without both columns a reader has the sums of rows and columns alone. They leave each cell of a group a range up to the smaller of its
+    two sums, which is no small number.
+    """
+    return not any(small(number, threshold) for row in block for number in row)
+
+
+def alone(row: Sequence[int], sizes: Sequence[int], threshold: int, *, bound: bool = False) -> set[int]:
+    """The columns not to be shown of a row (whole, A, B) that is counted by itself. `bound`: a group's count follows from the whole's."""
+    close = [near(number, size, threshold) for number, size in zip(row, sizes, strict=True)]
+    if close[0] or (bound and any(close)):
+        return set(range(len(row)))
+    return {1, 2} if any(close) else set()
+
+
+def column(numbers: Sequence[int], threshold: int) -> list[str]:
+    """Counts whose sum is shown elsewhere, as they may be shown."""
+    away = hidden(numbers, threshold)
+    return [HIDDEN if n in away else str(number) for n, number in enumerate(numbers)]
 
 
 def count(number: int, threshold: int, *, away: bool = False) -> str:
@@ -61,11 +75,7 @@ def in_order(numbers: Sequence[int], start: int, threshold: int) -> list[bool]:
     return shown
 
 
-def pooled(numbers: Mapping[str, int], threshold: int, size: int | None = None) -> tuple[list[str], list[str]]:
-    """The names that may be shown alone, and those to be shown as one number: two at the least, which make up the threshold."""
-    order = sorted(numbers, key=lambda name: (numbers[name], name))
-    away = [name for name in order if small(numbers[name], threshold, size)]
-    kept = [name for name in order if name not in away]
-    while away and kept and (len(away) < 2 or sum(numbers[name] for name in away) < threshold):
-        away.append(kept.pop(0))
-    return [name for name in numbers if name in kept], [name for name in numbers if name in away]
+def pooled(numbers: Mapping[str, int], threshold: int) -> tuple[list[str], list[str]]:
+    """The names that may be shown alone, and those to be shown as one number."""
+    away = hidden(list(numbers.values()), threshold)
+    return [name for n, name in enumerate(numbers) if n not in away], [name for n, name in enumerate(numbers) if n in away]

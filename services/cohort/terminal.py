@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from services.cohort.report import Part, Report
+from services.cohort.endpoints import Part
+from services.cohort.report import Report
 from services.cohort.statistics import ENDPOINTS
 
 CAUTION = "Observational: groups that were not drawn by lot. A difference between them is no effect of the treatment."
@@ -22,8 +23,8 @@ def _flow(report: Report) -> Table:
     table.add_row("patients with a row", "", report.rows)
     for step in report.flow:
         table.add_row(step.says, step.out if step.out != "0" else "", step.left)
+    table.caption = " ".join(text for text in (report.apart, report.deaths) if text)
     if report.apart:
-        table.caption = report.apart
         return table
     table.add_section()
     table.add_row("group A: definitive pelvic radiotherapy", "", report.sizes[1])
@@ -46,6 +47,8 @@ def _model(part: Part) -> Table:
     table = _table(f"{part.title.lower()}, Cox model", "hazard ratio", "p", "there", "proportional, p")
     for line in part.lines:
         table.add_row(line.label, line.ratio, line.p, line.printed, line.proportional)
+    if part.model.away:
+        table.caption = part.caption
     return table
 
 

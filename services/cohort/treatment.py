@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Final
@@ -52,33 +52,44 @@ class Treated(msgspec.Struct, frozen=True, kw_only=True):
         counted = Counter(cycle.regimen for cycle in self.cycles)
         return tuple(Regimen(*each) for each in sorted(counted.items(), key=lambda each: (-each[1], each[0])))
 
-    def beside(self) -> tuple[int, int, int]:
-        """Cycles begun before, during and after the definitive radiotherapy."""
-        starts = [course.start for course in (*self.external, *self.brachytherapy) if course.start]
-        ends = [course.end for course in (*self.external, *self.brachytherapy) if course.end]
-        if self.group != "A" or not starts or not ends:
+    @property
+    def to_point_a(self) -> tuple[Irradiation, ...]:
+        """External beam whose dose reaches point A: without the boosts to nodes beside a course to the pelvis."""
+        return tuple(course for course in self.external if not course.nodes) or self.external
+
+    def beside(self) -> tuple[int | None, int | None, int | None]:
+        """Cycles begun before, during and after the definitive radiotherapy; None where its days do not tell."""
+        if self.group != "A":
             return 0, 0, 0
+        starts = [course.start for course in (*self.external, *self.brachytherapy)]
+        ends = [course.end for course in (*self.external, *self.brachytherapy)]
+        if None in starts:
+            return None, None, None
         begun = [cycle.start for cycle in self.cycles]
-        before, after = sum(day < min(starts) for day in begun), sum(day > max(ends) for day in begun)
+        before = sum(day < min(start for start in starts if start) for day in begun)
+        if None in ends:
+            return before, None, None
+        after = sum(day > max(end for end in ends if end) for day in begun)
         return before, len(begun) - before - after, after
 
 
-def treated(facts: Facts, until: date | None, study: Definitions) -> Treated:
+def treated(facts: Facts, until: date | None, diagnosed: date | None, study: Definitions) -> Treated:
     """The first treatment, up to the first progression."""
-    apart = study.number("cycle-apart")
     chemotherapy = [drug for drug in facts.drugs if drug.cytotoxic]
     given = [drug for drug in chemotherapy if until is None or drug.when < until]
     courses = [course for course in facts.courses if until is None or course.start is None or course.start < until]
-    pelvic = [course for course in courses if course.pelvic]
-    external = tuple(course for course in pelvic if not course.brachytherapy)
-    inside = tuple(course for course in pelvic if course.brachytherapy)
-    unknown = tuple(course for course in courses if course.pelvic is None)
-    undated = until is not None and any(course.start is None for course in (*pelvic, *unknown))
+    near = [course for course in courses if course.pelvic is not False]
+    later = _later(near, diagnosed, study)
+    first = [course for course in near if course not in later]
+    external = tuple(course for course in first if course.pelvic and not course.brachytherapy)
+    inside = tuple(course for course in first if course.pelvic and course.brachytherapy)
+    unknown = tuple(course for course in first if course.pelvic is None)
+    undated = until is not None and any(course.start is None for course in first)
     group, kind, because = (None, None, _UNDATED) if undated else _group(external, inside, unknown)
-    ends = [course.end for course in pelvic if not course.palliative]
+    ends = [course.end for course in (*external, *inside) if not course.palliative]
     return Treated(
-        cycles=cycles(given, apart),
-        every_cycle=cycles(chemotherapy, apart),
+        cycles=cycles(given, study),
+        every_cycle=cycles(chemotherapy, study),
         finished=max((end for end in ends if end), default=None) if group == "A" and None not in ends else None,
         external=external,
         brachytherapy=inside,
@@ -86,15 +97,30 @@ def treated(facts: Facts, until: date | None, study: Definitions) -> Treated:
         unknown=unknown,
         group=group,
         pelvic=kind,
-        because=because,
-        sources=tuple(course.source for course in (*external, *inside, *unknown)),
+        because=f"{because}; {_ANOTHER}" if later else because,
+        sources=tuple(course.source for course in (*external, *inside, *unknown, *later)),
     )
+
+
+def _later(near: list[Irradiation], diagnosed: date | None, study: Definitions) -> list[Irradiation]:
+    """Courses that are another treatment: begun too long after the last one ended (or began, where its end is not told), or after the
+    diagnosis, and what follows them. A course without a date is none of them."""
+    dated = sorted(((course.start, course) for course in near if course.start), key=lambda each: (each[0], each[1].source))
+    limit = diagnosed + timedelta(days=study.number("radiotherapy-begins")) if diagnosed else None
+    ended = date.min
+    for place, (start, course) in enumerate(dated):
+        if limit is not None and start > limit:
+            return [each for _, each in dated[place:]]
+        ended = max(ended, course.end or start)
+        limit = ended + timedelta(days=study.number("radiotherapy-apart"))
+    return []
 
 
 _DEFINITIVE: Final = (
     "external beam to the pelvis and brachytherapy, begun before any progression, neither palliative nor stopped; "
     "whether the dose was low is not asked"
 )
+_ANOTHER: Final = "radiotherapy begun long after the diagnosis, or after that before it, is another treatment and not counted"
 _UNDATED: Final = "radiotherapy without a date, and a progression: nobody can tell which came first"
 
 
@@ -116,26 +142,42 @@ def _group(
     return "B", "none", "no radiotherapy to the pelvis on record before any progression"
 
 
-def cycles(given: Iterable[Given], apart: float) -> tuple[Cycle, ...]:
-    """The cycles that days of chemotherapy make: a new one so many days after the last one began, or with each dose of platinum alone."""
-    days: dict[date, list[Given]] = defaultdict(list)
-    for drug in given:
-        days[drug.when].append(drug)
+def cycles(given: Iterable[Given], study: Definitions) -> tuple[Cycle, ...]:
+    """The cycles that days of chemotherapy make.
+
+    Doses on neighbouring days are given together. Platinum alone counts so dose by dose. With another drug it opens a cycle, to which doses
+    on days 8 and 15 belong, and later ones of the same drugs without platinum. Else a cycle begins so long after the last one began.
+    """
     found: list[Cycle] = []
-    alone = False
-    for day in sorted(days):
-        now = days[day]
-        single = len({drug.drug for drug in now}) == 1 and now[0].platinum
-        sources = tuple(sorted({drug.source for drug in now}))
-        if found and day < found[-1].start + timedelta(days=apart) and not (single and alone):
-            last = found[-1]
-            drugs = "/".join(sorted({*last.regimen.split("/"), *(drug.drug for drug in now)}))
-            found[-1] = Cycle(last.start, drugs, tuple(sorted({*last.sources, *sources})))
-            alone = False
+    last: frozenset[str] = frozenset()
+    led = False
+    for now in _together(given, study.number("cycle-days")):
+        drugs, platinum = frozenset(drug.drug for drug in now), any(drug.platinum for drug in now)
+        sources = {drug.source for drug in now}
+        since = (now[0].when - found[-1].start).days if found else 0
+        alone = len(drugs) == 1 and platinum
+        if len(last) > 1 and led:
+            same = since < study.number("cycle-platinum") or (not platinum and drugs < last and since < study.number("cycle-longest"))
         else:
-            found.append(Cycle(day, "/".join(sorted({drug.drug for drug in now})), sources))
-            alone = single
+            same = since < study.number("cycle-apart") and not (alone and led)
+        if found and same:
+            last, led = last | drugs, led or platinum
+            found[-1] = Cycle(found[-1].start, "/".join(sorted(last)), tuple(sorted({*found[-1].sources, *sources})))
+        else:
+            last, led = drugs, platinum
+            found.append(Cycle(now[0].when, "/".join(sorted(drugs)), tuple(sorted(sources))))
     return tuple(found)
+
+
+def _together(given: Iterable[Given], days: float) -> list[list[Given]]:
+    """Doses by the first day of those less than so many days apart."""
+    found: list[list[Given]] = []
+    for drug in sorted(given, key=lambda drug: (drug.when, drug.drug, drug.source)):
+        if found and drug.when < found[-1][0].when + timedelta(days=days):
+            found[-1].append(drug)
+        else:
+            found.append([drug])
+    return found
 
 
 def total(courses: Iterable[Irradiation]) -> float | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from datetime import date as calendar_day
-from datetime import datetime, timedelta
 from functools import lru_cache
+from math import inf
 
 _DATE = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01])(?:T.*)?)?)?$")
 
@@ -48,3 +49,13 @@ def latest(instant: str | None) -> str | None:
         return (datetime.fromisoformat(instant) + timedelta(hours=12)).date().isoformat() if instant and "T" in instant else day(instant)
     except (ValueError, OverflowError):
         return day(instant)
+
+
+@lru_cache(maxsize=4096)
+def instant(text: str | None) -> float:
+    """An instant in seconds, the same wherever its clock stood; earlier than all where it is none."""
+    try:
+        found = datetime.fromisoformat(text) if text else None
+        return -inf if found is None else (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return -inf

@@ -117,6 +117,7 @@ def procedure(refs: References, source: str, it: r4.Procedure) -> Finding:
         ),
         doses=tuple(_dose(e) for e in it.extension if e.url == DELIVERED),
         focus=refs.locals(it.reasonReference),
+        reasons=it.reasonCode,
         category=(it.category,) if it.category else (),
     )
 
@@ -142,7 +143,17 @@ def statement(refs: References, source: str, it: r4.MedicationStatement) -> Find
 
 def _drug(refs: References, source: str, it: Any, kind: Any, when: str | None, until: str | None) -> Finding:
     concept = it.medicationCodeableConcept or _medication(refs, source, it) or Concept()
-    return Finding(source=source, kind=kind, concept=concept, version=it.meta.versionId, status=it.status, when=day(when), until=day(until))
+    return Finding(
+        source=source,
+        kind=kind,
+        concept=concept,
+        version=it.meta.versionId,
+        status=it.status,
+        when=day(when),
+        until=day(until),
+        focus=refs.locals(it.reasonReference) if it.reasonReference else (),
+        reasons=it.reasonCode,
+    )
 
 
 def _medication(refs: References, source: str, it: Any) -> Concept | None:

@@ -15,7 +15,7 @@ import msgspec
 from shared.fhir import bundle as bundles
 from shared.fhir import findings, subjects
 from shared.fhir import resources as r4
-from shared.fhir.dates import day, is_date, later, latest
+from shared.fhir.dates import day, instant, is_date, later, latest
 from shared.fhir.outcome import Refused
 from shared.oncology.record import Finding, Issue, Record
 
@@ -232,15 +232,22 @@ def _local(text: str) -> str:
     return found.group(1) if found else text
 
 
-def _said(resource: Any) -> tuple[str | None, str | None]:
+def _said(resource: Any) -> tuple[float, int]:
     """What a resource itself says of its age."""
-    return resource.meta.lastUpdated, resource.meta.versionId
+    return age(resource.meta.lastUpdated, resource.meta.versionId)
 
 
-def _age(resource: Any) -> tuple[str, int, bytes]:
+def _age(resource: Any) -> tuple[tuple[float, int], bytes]:
     """What makes one of two versions of a resource the newer; of two that tell nothing, always the same one."""
-    version = resource.meta.versionId or ""
-    return resource.meta.lastUpdated or "", int(version) if version.isdecimal() else 0, msgspec.json.encode(resource)
+    return _said(resource), msgspec.json.encode(resource)
+
+
+def age(written: str | None, version: str | None) -> tuple[float, int]:
+    """The greater, the newer: the instant of writing (lastUpdated) in seconds, wherever its clock stood, and the version's number.
+
+    What is not told, or no instant, is older than all.
+    """
+    return instant(written), int(version) if version and version.isdecimal() and len(version) < 19 else 0
 
 
 def _modified(resource: Any) -> bool:

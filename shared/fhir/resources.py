@@ -172,6 +172,7 @@ class Procedure(_Resource, frozen=True, kw_only=True):
     performedDateTime: str | None = None
     performedPeriod: Period | None = None
     bodySite: tuple[Site, ...] = ()
+    reasonCode: tuple[Concept, ...] = ()
     reasonReference: tuple[Reference, ...] = ()
 
 
@@ -184,6 +185,8 @@ class MedicationRequest(_Resource, frozen=True, kw_only=True):
     contained: tuple[msgspec.Raw, ...] = ()
     subject: Reference
     authoredOn: str | None = None
+    reasonCode: tuple[Concept, ...] = ()
+    reasonReference: tuple[Reference, ...] = ()
 
 
 class _Drug(_Resource, frozen=True, kw_only=True):
@@ -196,6 +199,8 @@ class _Drug(_Resource, frozen=True, kw_only=True):
     subject: Reference
     effectiveDateTime: str | None = None
     effectivePeriod: Period | None = None
+    reasonCode: tuple[Concept, ...] = ()
+    reasonReference: tuple[Reference, ...] = ()
 
 
 class MedicationAdministration(_Drug, frozen=True, kw_only=True):

@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 TREATMENTS: Final = frozenset({"Procedure", "MedicationRequest", "MedicationAdministration", "MedicationStatement"})
 FINDINGS: Final = frozenset({"Condition", "Observation"})
 ALLERGIES: Final = frozenset({"AllergyIntolerance"})
+PERSON: Final = frozenset({"Patient"})  # of her come sex, birth and death: without her nobody knows whether she lives
 _WORDS: Final = {
+    "Patient": "sex, birth and death",
     "Condition": "conditions",
     "Observation": "observations",
     "Procedure": "procedures",

@@ -107,6 +107,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     `source` is a reference ("Observation/n1"), `version` its meta.versionId. `status` is the resource's own status;
     `verification` and `clinical` are a condition's. `when` and `until` bound the clinical time; `recorded` is when it was
     written down. `plausible` is False where a date contradicts the record (then `when` is not used to order findings).
+    `focus` is what it is about, or what a treatment was given for; `reasons` are the latter as codes.
     `lesions` are the places of the body structures that it is about.
     """
 
@@ -131,6 +132,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     stages: tuple[RecordedStage, ...] = ()
     severity: Concept | None = None
     focus: tuple[str, ...] = ()
+    reasons: tuple[Concept, ...] = ()
     lesions: tuple[Concept, ...] = ()
     related: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()

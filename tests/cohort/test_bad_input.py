@@ -17,8 +17,8 @@ from examples.study_cohort import bundles
 from services.cohort.blocks import BROKEN_GZIP
 from services.cohort.report import of_result
 from services.cohort.result import MANIFEST, ROWS, Manifest
-from services.cohort.scan import NO_JSON
 from services.cohort.summary import notes
+from services.cohort.torn import NO_JSON
 from services.cohort_study import STUDY
 from shared.fhir.outcome import Refused, Unreadable
 from tests import synthetic
@@ -331,10 +331,34 @@ def test_a_type_that_is_absent_or_cut_off_is_unread_to_staging_and_to_the_study(
         assert "A file breaks off, so that not all is here of Procedure." in said(manifest)
 
 
+def test_why_a_group_or_cycles_are_open_is_said_in_the_row_exactly(tmp_path: Path) -> None:
+    hers = list(resources(bundles()[:2]))
+    whole = write(tmp_path / "whole", hers)
+    cut = write(tmp_path / "cut", hers)
+    (cut / "Procedure.ndjson").write_bytes((whole / "Procedure.ndjson").read_bytes()[:-30])
+    without = write(tmp_path / "without", [one for one in hers if one["resourceType"] not in ("Procedure", "MedicationAdministration")])
+    for export, told in (
+        (whole, {}),
+        (cut, {"group open": "radiotherapy is not known: a file of Procedure breaks off"}),
+        (
+            without,
+            {
+                "group open": "radiotherapy is not known: the export has no Procedure",
+                "cycles open": "chemotherapy is not known: the export has no medication of any kind",
+            },
+        ),
+    ):
+        for row in done(planned(export, study=STUDY))[1].values():
+            reasons = {each["assigned"]: each["says"] for each in row["reasons"]}
+            assert {name: says for name, says in reasons.items() if name.endswith(" open")} == told
+            assert any(name.startswith("group ") for name in reasons)
+            assert any("cycles" in name for name in reasons)
+
+
 def test_without_any_medication_cycles_are_not_told(tmp_path: Path) -> None:
     hers = [one for one in resources(bundles()[:2]) if not one["resourceType"].startswith("Medication")]
     plan = planned(write(tmp_path / "export", hers), study=STUDY)
-    assert {row["cycles"] for row in done(plan)[1].values()} == {None}
+    assert {(row["cycles"], row["every_cycle"]) for row in done(plan)[1].values()} == {(None, None)}
     with pytest.raises(Refused, match="no medication of any kind"):
         of_result(plan.folder)
 

@@ -16,10 +16,11 @@ import pytest
 
 from examples import population_export
 from services.cohort.engines import MISSING
+from services.cohort.result import staged_patients
 from shared.fhir.client import FhirClient
 from shared.service.embedded import embedded_fhir_server
 from tests import synthetic
-from tests.cohort.export import resources, write
+from tests.cohort.export import done, planned, resources, write
 from tests.docs.markdown import ROOT, blocks
 from tests.journeys.figaro import Process
 
@@ -74,6 +75,8 @@ def test_bad_input_is_one_sentence_and_the_exit_is_2(export: Path, tmp_path: Pat
         ((export, "--engine", "spark"), "There is no engine spark: give process, pool or dask."),
         ((export, "--engine", "pool", "--scheduler", "tcp://127.0.0.1:1"), "give --engine dask"),
         ((export, "--as-of", "soon"), "--as-of takes a day"),
+        ((export, "--open-cases", "--stage", "V"), "--stage takes a stage of FIGO 2018"),
+        ((export, "--stage", "IVB"), "give both"),
         ((export, "--to", export / "Condition.ndjson"), "cannot be read or written"),
     ):
         done = figaro("cohort", *words)
@@ -81,6 +84,20 @@ def test_bad_input_is_one_sentence_and_the_exit_is_2(export: Path, tmp_path: Pat
         assert told in " ".join(done.stderr.split())
     done = figaro("cohort", tmp_path / "nowhere", "--json-errors")
     assert json.loads(done.stderr)["resourceType"] == "OperationOutcome"
+
+
+@pytest.mark.parametrize(("stages", "count"), [((), 2), (("IVB",), 1), (("IV",), 1), (("I",), 0), (("II", "IVA"), 0), (("III", "IVB"), 2)])
+def test_cases_are_opened_for_chosen_stages_and_those_below_them(export: Path, stages: tuple[str, ...], count: int) -> None:
+    plan = planned(export)
+    done(plan)
+    assert len(list(staged_patients(plan.folder, stages))) == count
+
+
+def test_where_small_numbers_are_hidden_the_progress_bar_tells_none(export: Path) -> None:
+    assert re.search(r"\d/\d", figaro("cohort", export).stderr)
+    hidden = figaro("cohort", export, "--hide-below", 5, "--to", export.with_name("hidden"))
+    assert "write the rows" in hidden.stderr
+    assert not re.search(r"\d/\d", hidden.stderr)
 
 
 def test_without_the_extra_libraries_it_says_what_to_install(export: Path) -> None:

@@ -14,11 +14,12 @@ import pytest
 from rich.console import Console
 
 from services.cohort import terminal
+from services.cohort.counting import Line
 from services.cohort.definitions import printed
-from services.cohort.report import HTML, PDF, Report, html, made, written
+from services.cohort.document import HTML, PDF, html, written
+from services.cohort.report import Report, made
 from services.cohort.statistics import ENDPOINTS
-from services.cohort.tables import Line
-from services.cohort.unread import IRRADIATED
+from services.cohort.unread import Unread, withheld
 from shared.fhir.outcome import Refused
 from tests.cohort.study_rows import rows
 from tests.docs.markdown import ROOT
@@ -168,8 +169,8 @@ def test_nobody_to_count_is_refused_with_the_way_on() -> None:
 def test_a_cohort_of_one_group_alone_has_a_report() -> None:
     found = made([row for row in rows() if row["group"] == "A"])
     assert (found.sizes, found.parts["os"].p) == (("36", "36", "0"), "")
-    assert found.parts["os"].model.why_not == "all alike in group"
-    assert "all alike in group" in html(found)
+    assert found.parts["os"].model.away["group"] == "all alike"
+    assert "without Treatment (all alike), of which there is no hazard ratio" in html(found)
 
 
 def test_what_is_missing_is_counted_and_shown() -> None:
@@ -199,13 +200,14 @@ def test_a_group_too_small_to_show_is_shown_nowhere() -> None:
     assert "Log-rank p = <" not in page
 
 
+@pytest.mark.slow
 def test_numbers_that_tell_a_small_rest_are_hidden() -> None:
     """All but three, in a table; two who lack a variable, in a model; few who died in the first year, at risk and in per cent."""
     page = html(made([row | ({"age": None} if number < 2 else {}) for number, row in enumerate(rows())], threshold=5))
     assert "Cox model of those patients in whom every variable is told" in page
     assert "46 patients" not in page
     nearly = [row | {"ecog_score": 0 if number >= 3 else 1} for number, row in enumerate(rows())]
-    assert [line.ours[0] for line in made(nearly, threshold=5).tables["one"] if line.label in ("0", "1", "2")] == ["–", "< 5", "0 (0.0)"]
+    assert [line.ours[0] for line in made(nearly, threshold=5).tables["one"] if line.label in ("0", "1", "2")] == ["–", "–", "0 (0.0)"]
     late = [row | {"os_days": 400 + number, "died": number >= 45, "died_on": None} for number, row in enumerate(rows())]
     (whole, *_) = made(late, threshold=5).parts["os"].rows
     assert whole.cells[1].ours == "100"  # nothing has happened: no interval
@@ -219,15 +221,24 @@ def test_patterns_organs_and_regimens_of_few_are_one_number() -> None:
     two = [(line.label, line.ours[0].split(" ")[0]) for line in found["two"] if not line.head]
     assert two[:3] == [("Bone", "17"), ("Lung", "5"), ("Bone", "5")]
     assert ("All of them", "21") in two
-    assert not [number for _, number in two if 0 < int(number) < 5]
+    assert two[-2:] == [("Other organs", "–"), ("All", "–")]
+    assert not [number for _, number in two[:-2] if 0 < int(number) < 5]
     assert {name for name, *_ in found["regimens"]} <= {name for name, *_ in report().tables["regimens"]} | {"other regimens"}
 
 
-def test_without_procedures_no_groups_are_assigned_and_the_page_says_why() -> None:
+@pytest.mark.parametrize(
+    ("unread", "why"),
+    [
+        (Unread(absent=("Procedure",)), "Radiotherapy is not known: the export has no Procedure."),
+        (Unread(cut=("Procedure",)), "Radiotherapy is not known: a file of Procedure breaks off."),
+    ],
+)
+def test_without_procedures_no_groups_are_assigned_and_page_and_terminal_say_why(unread: Unread, why: str) -> None:
     """Silence on radiotherapy is not group B."""
-    found = made([row | dict.fromkeys(IRRADIATED) for row in rows()])
+    found = made([withheld(row, unread) for row in rows()])
     page = html(found)
-    assert page.index("What this rests on") < page.index("The export has no Procedure") < page.index("What this cannot show")
+    assert page.index("What this rests on") < page.index(why) < page.index("What this cannot show")
+    assert terminal.tables(found)[0].caption == f"{why} No groups are assigned, and none are compared."
     assert (found.sizes, found.parts["os"].p, found.parts["os"].landmark) == (("48", "–", "–"), "", None)
     assert [line.ours[0] for line in found.tables["one"] if line.label.startswith("Radiotherapy to the pelvis")] == ["not told"]
     assert "Group A" not in found.parts["os"].picture

@@ -18,7 +18,7 @@ from examples.study_fit import TABLE_3, levels
 from services.cohort.comparison import after_landmark, curves
 from services.cohort.definitions import definitions
 from services.cohort.statistics import ENDPOINTS, Endpoint, cox, curve, curve_of, follow_up, frame, landmark, log_rank, missing
-from services.cohort.suppression import HIDDEN, count, hidden
+from services.cohort.suppression import HIDDEN, alone, count, groups_shown, hidden
 from tests.cohort.study_rows import rows
 
 DATA = frame(rows())
@@ -203,7 +203,8 @@ def test_the_landmark_leaves_out_who_had_the_event_or_left_before_and_counts_fro
 def test_a_model_without_events_or_contrast_says_why_it_is_none() -> None:
     nobody = DATA.assign(os_event=False)
     assert cox(nobody, "os", ["group"]).why_not == "no event"
-    assert cox(DATA[DATA["group"]], "os", ["group", "age"]).why_not == "all alike in group"
+    found = cox(DATA[DATA["group"]], "os", ["group", "age"])
+    assert (found.away, [hazard.variable for hazard in found.hazards]) == ({"group": "all alike"}, ["age"])
 
 
 def test_a_variable_that_parts_the_events_from_the_others_gives_no_model_but_a_reason() -> None:
@@ -226,11 +227,12 @@ def test_no_p_without_two_groups() -> None:
 
 
 def test_a_small_cell_is_hidden_with_the_one_that_would_give_it_away() -> None:
-    """9 of 48 would give the 3 away from 12 and 9; so the 9 is hidden too."""
-    block = [[39, 30, 9], [9, 6, 3]]
-    away = hidden(block, 5)
-    assert (1, 2) in away
-    for line in ([(0, 2), (1, 2)], [(1, 0), (1, 1), (1, 2)]):
-        assert sum(cell in away for cell in line) != 1
-    assert hidden(block, 0) == set()
+    """3 of 48 is hidden with the next smallest; a block with a small number in a group is shown of the whole alone."""
+    assert hidden([39, 3, 6, 0], 5) == {1, 2}
+    assert hidden([40, 4, 4], 5) == {1, 2}
+    assert hidden([2, 3], 5) == {0, 1}
+    assert hidden([39, 3, 6, 0], 0) == hidden([43, 5, 0], 5) == set()
+    assert not groups_shown([[39, 30, 9], [9, 6, 3]], 5)
+    assert groups_shown([[36, 30, 6], [12, 6, 6]], 5)
+    assert (alone((8, 6, 2), (48, 36, 12), 5), alone((3, 3, 0), (48, 36, 12), 5)) == ({1, 2}, {0, 1, 2})
     assert (count(3, 5), count(9, 5, away=True), count(0, 5), count(5, 5)) == ("< 5", HIDDEN, "0", "5")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -12,6 +14,10 @@ from services.cohort.rows import Row
 from services.cohort.study import Studied
 from services.recommend.library import library
 from tests.cohort.study_rows import Patient
+from tests.docs.markdown import ROOT
+from tests.docs.markdown import rows as table
+
+PAGE = ROOT / "docs/read-the-cohort-report.md"
 
 
 def definitive() -> Patient:
@@ -180,6 +186,11 @@ def test_the_columns_of_the_study_stand_beside_those_of_the_stage() -> None:
     names = columns(Row, Studied).names
     assert len(names) == len(set(names))
     assert {"figo_2018", "group", "os_days", "reasons"} <= set(names)
+
+
+def test_every_column_of_a_row_is_explained_on_the_page_and_no_other() -> None:
+    explained = [name for cells in table(PAGE, "Every column of a row") for name in re.findall(r"`(\w+)`", cells[0])]
+    assert sorted(explained) == sorted(columns(Row, Studied).names)
 
 
 def test_every_criterion_and_variable_of_the_definitions_is_one_that_the_code_knows() -> None:

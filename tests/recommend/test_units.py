@@ -6,7 +6,7 @@ import pytest
 
 from services.recommend.codes import Measure, Unit
 from services.recommend.library import library
-from services.recommend.units import NotComparable, factor
+from services.recommend.units import SAID, NotComparable, computed, factor
 
 UNITS = [(measure, unit) for measure in library().book.measures for unit in measure.units]
 
@@ -26,6 +26,11 @@ UNITS = [(measure, unit) for measure in library().book.measures for unit in meas
 def test_ucum_codes_are_converted(code: str, into: str, times: float) -> None:
     """By UCUM's own definitions."""
     assert factor(code, into) == times
+
+
+@pytest.mark.parametrize(("code", "into"), SAID)
+def test_a_factor_that_is_written_down_is_that_of_the_library(code: str, into: str) -> None:
+    assert factor(code, into) == SAID[code, into] == computed(code, into)
 
 
 @pytest.mark.parametrize(
