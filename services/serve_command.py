@@ -47,4 +47,10 @@ def serve(
     else:
         raise Refused(f"There is no service {service[:20]}: give ingest, staging or recommend, or none for all three.")
     configure(settings.log_level)
-    run(application, host=settings.host, port=settings.port, trusted_proxies=settings.trusted_proxies)
+    run(
+        application,
+        host=settings.host,
+        port=settings.port,
+        trusted_proxies=settings.trusted_proxies,
+        connections=settings.connections,
+    )

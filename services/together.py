@@ -73,8 +73,11 @@ def style_sheet(address: str) -> str:
 def _meeting_here(settings: TogetherSettings) -> TogetherSettings:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 -- compared, not bound
     here = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
-    own = {"staging_url": f"{here}/staging", "recommend_url": f"{here}/recommend"}
-    return settings.model_copy(update={name: url for name, url in own.items() if name not in settings.model_fields_set})
+    own: dict[str, str | None] = {"staging_url": f"{here}/staging", "recommend_url": f"{here}/recommend"}
+    own = {name: url for name, url in own.items() if name not in settings.model_fields_set}
+    if "staging_url" in own:
+        own["staging_secret"] = None  # that is for a staging elsewhere
+    return settings.model_copy(update=own)
 
 
 def free_port(host: str) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from fastapi import Request
 
-from services.ingest.channels import offered
 from services.ingest.settings import IngestSettings
 from shared.fhir.outcome import Unauthorised
-from shared.service.access import from_here, same
+from shared.service.access import bearer, from_here, same
 
 
 def permitted(request: Request) -> None:
@@ -16,5 +15,5 @@ def permitted(request: Request) -> None:
     if settings.api_secret is None:
         from_here(request)
         return
-    if not same(settings.api_secret, offered(request.headers)):
+    if not same(settings.api_secret, bearer(request)):
         raise Unauthorised("Cases are shown to those who have the secret: send it as `Authorization: Bearer …` (FIGARO_API_SECRET).")

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, Field
 
 from services.ingest.access import permitted
 from services.ingest.erasing import erase
@@ -19,15 +18,17 @@ from services.ingest.pull import patient_reference
 from services.ingest.running import Ingest, ingest_of
 from services.ingest.tables import DONE, Answer, Case, InHand, State, expanded
 from shared.service.access import JSON, taking
+from shared.service.body import described, small
 
 router = APIRouter(prefix="/cases", tags=["cases"], dependencies=[Depends(permitted)])
+_WRITES = [Depends(limited("cases")), Depends(taking(JSON))]  # and before these the secret
 _LOOK_AGAIN = 0.25  # seconds; the ledger is asked, because another process may be doing the work
 
 
-class Opening(BaseModel, extra="forbid"):
+class Opening(msgspec.Struct, forbid_unknown_fields=True):
     """A case to open. `base` is needed only where more than one FHIR server is in the settings."""
 
-    patient: str = Field(examples=["Patient/17"])
+    patient: Annotated[str, msgspec.Meta(examples=["Patient/17"])]
     base: str | None = None
     as_of: date | None = None
 
@@ -42,9 +43,10 @@ async def _case(case_id: str, ingest: Running) -> Case:
 Asked = Annotated[Case, Depends(_case)]
 
 
-@router.post("", status_code=202, dependencies=[Depends(limited("cases")), Depends(taking(JSON))])
-async def open_case(opening: Opening, request: Request, ingest: Running) -> Response:
+@router.post("", status_code=202, dependencies=_WRITES, openapi_extra=described(Opening))
+async def open_case(request: Request, ingest: Running) -> Response:
     """Opens a case for one patient and answers at once; follow it at its Location."""
+    opening = await small(request, Opening)
     base = ingest.servers.base(opening.base)
     limited_for(request, "cases", ingest.servers.issuer(base).id)
     as_of = opening.as_of.isoformat() if opening.as_of else None
@@ -62,16 +64,17 @@ async def list_cases(
     return _json({"counts": counts, "cases": [_short(case) for case in cases]})
 
 
-class Erasing(BaseModel, extra="forbid"):
+class Erasing(msgspec.Struct, forbid_unknown_fields=True):
     """Whom to forget. `base` is needed only where more than one FHIR server is in the settings."""
 
-    patient: str = Field(examples=["Patient/17"])
+    patient: Annotated[str, msgspec.Meta(examples=["Patient/17"])]
     base: str | None = None
 
 
-@router.post("/erase", dependencies=[Depends(taking(JSON))])
-async def erase_patient(erasing: Erasing, ingest: Running) -> Response:
+@router.post("/erase", dependencies=_WRITES, openapi_extra=described(Erasing))
+async def erase_patient(request: Request, ingest: Running) -> Response:
     """Forgets one patient: her cases and answers, what was read of her and decided on her. Nothing on the FHIR server is changed."""
+    erasing = await small(request, Erasing)
     base = ingest.servers.base(erasing.base)
     return _json({"erased": await erase(ingest.ledger, ingest.conductor, ingest.grants, base, patient_reference(erasing.patient))})
 

@@ -25,6 +25,7 @@ from shared.service.settings import Settings
 SERVICE: Final = "Figaro-Service"
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
+_PROXIED: Final = re.compile(r"forwarded|x-forwarded-.+|x-real-ip|via", re.IGNORECASE)
 _HOST: Final = re.compile(r"([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")
 
 
@@ -73,9 +74,15 @@ async def operating(request: Request) -> None:
 def operator(request: Request) -> bool:
     """Whether the one who asks is one of those who run us."""
     asked = access_of(request)
+    offered = bearer(request)
+    known = [secret for secret in (asked.api_secret, asked.service_secret) if secret is not None and same(secret, offered)]
+    return not asked.public or bool(known)
+
+
+def bearer(request: Request) -> str:
+    """The bearer token that a request carries; "" where it carries none."""
     scheme, _, offered = request.headers.get("authorization", "").partition(" ")
-    known = [secret for secret in (asked.api_secret, asked.service_secret) if secret is not None and same(secret, offered.strip())]
-    return not asked.public or (scheme.lower() == "bearer" and bool(known))
+    return offered.strip() if scheme.lower() == "bearer" else ""
 
 
 def same(secret: SecretStr, offered: str) -> bool:
@@ -101,20 +108,22 @@ def taking(*kinds: str) -> Callable[[Request], Awaitable[None]]:
 
 
 class HereOnly:
-    """ASGI middleware for an application that asks for no secret: only by a name of this machine.
+    """ASGI middleware for an application that asks for no secret: only by a name of this machine, and through no proxy.
 
-    A page whose name has been turned to 127.0.0.1 (DNS rebinding) still says its own name, and so does a proxy nobody told us of.
+    A page whose name has been turned to 127.0.0.1 (DNS rebinding) still says its own name. So does a proxy nobody told us of, or else it
+    says whom it asks for.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _of_here(Headers(scope=scope).get("host", "")):
-            text = "This is answered on this machine only, as 127.0.0.1 or localhost; for others to come in, set FIGARO_PUBLIC_URL."
-            await respond(send, Refused(text, status=421, code="security"))
+        headers = Headers(scope=scope) if scope["type"] == "http" else None
+        if headers is None or (_of_here(headers.get("host", "")) and not any(map(_PROXIED.fullmatch, headers))):
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        text = "This is answered on this machine only, as 127.0.0.1 or localhost and through no proxy; for others to come in, set"
+        await respond(send, Refused(f"{text} FIGARO_PUBLIC_URL.", status=421, code="security"))
 
 
 def _of_here(host: str) -> bool:
@@ -128,5 +137,6 @@ def _of_here(host: str) -> bool:
 def _ours(request: Request) -> None:
     secret = access_of(request).service_secret
     if secret is None or not same(secret, request.headers.get(SERVICE, "")):
-        text = f"Only Figaro's own services are answered here, by the header {SERVICE}: give each the same FIGARO_SERVICE_SECRET."
+        advice = "give each the same FIGARO_SERVICE_SECRET, or staging its own, and ingest that as FIGARO_STAGING_SECRET."
+        text = f"Only Figaro's own services are answered here, by the header {SERVICE}: {advice}"
         raise Refused(text, status=403, code="security")

@@ -31,21 +31,23 @@ def create_app(
     ready: Ready | None = None,
     version: str = "0.1.0",
     body_limit: int = 50_000_000,
+    body_seconds: float = 60,
     access: Access = Access(),  # noqa: B008 -- a frozen value
 ) -> FastAPI:
     """One service. `ready` raises Unavailable, saying what is missing, while the service cannot work; what it returns is shown.
 
-    `body_limit` is in bytes. `access` says who may ask; unless it is given, nobody but this machine.
+    `body_limit` is in bytes; `body_seconds` is how long a body may take to arrive. `access` says who may ask; unless it is given,
+    nobody but this machine.
     `app.state.registry` takes further metrics.
     """
     # Without an openapi_url there is no /docs either: its scripts come from elsewhere, and belong on no address of a hospital.
     openapi = None if access.public else "/openapi.json"
-    app = FastAPI(title=title, version=version, lifespan=lifespan, redoc_url=None, openapi_url=openapi)
+    app = FastAPI(title=title, version=version, lifespan=lifespan, redoc_url=None, openapi_url=openapi, redirect_slashes=False)
     app.state.access = access
     app.state.registry = CollectorRegistry()
     if not access.public:
         app.add_middleware(HereOnly)
-    app.add_middleware(Rim, meters=Meters(app.state.registry), body_limit=body_limit)
+    app.add_middleware(Rim, meters=Meters(app.state.registry), body_limit=body_limit, body_seconds=body_seconds)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.include_router(_health(app, ready))
@@ -134,7 +136,7 @@ def each_line(body: bytes, answering: Callable[[bytes], bytes]) -> bytes:
             answers.append(answering(line))
         except FigaroError as error:
             answers.append(to_bytes(error))
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             answers.append(to_bytes(undecodable(error, f"line {number}")))
         except Exception as error:
             log.exception("line_failed", line=number, error=type(error).__name__)
@@ -151,5 +153,6 @@ _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Respon
     HTTPException: _http,
     RequestValidationError: _validation,
     msgspec.DecodeError: _undecodable,
+    UnicodeDecodeError: _undecodable,
     RecursionError: _undecodable,
 }

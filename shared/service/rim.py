@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass, field
@@ -48,10 +49,11 @@ class _Answer:
 class Rim:
     """ASGI middleware around one service."""
 
-    def __init__(self, app: ASGIApp, *, meters: Meters, body_limit: int) -> None:
+    def __init__(self, app: ASGIApp, *, meters: Meters, body_limit: int, body_seconds: float) -> None:
         self.app = app
         self.meters = meters
         self.body_limit = body_limit
+        self.body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,11 +74,19 @@ class Rim:
                 self._note(scope, answer)
 
     def _receiving(self, receive: Receive) -> Receive:
-        size = 0
+        size, arriving = 0, True
+        until = asyncio.get_running_loop().time() + self.body_seconds
 
         async def receiving() -> Message:
-            nonlocal size
-            message = await receive()
+            nonlocal size, arriving
+            try:
+                # After the body comes only the end of the connection, and that may be waited for.
+                async with asyncio.timeout_at(until if arriving else None):
+                    message = await receive()
+            except TimeoutError:
+                text = f"The body did not arrive within {self.body_seconds:g} s."
+                raise HTTPException(408, text, headers={"Connection": "close"}) from None
+            arriving = message.get("more_body", False)
             size += len(message.get("body", b""))
             if size > self.body_limit:
                 raise HTTPException(413, self._too_large().text)

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     demo: bool = False
     host: str = "127.0.0.1"
     port: int = 8000
+    connections: int = Field(default=800, ge=10)
+    """How many connections may be open at once; beyond it the answer is 503."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks (CIDR) of the proxies in front, as a JSON list: what they say of a client's address is believed."""
     public_url: str | None = None

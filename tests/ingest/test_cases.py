@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import socket
+from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,9 +16,11 @@ import aiohttp
 import pytest
 
 from services.ingest.app import create
+from services.ingest.searches import searches_for
 from services.ingest.settings import IngestSettings
 from shared.fhir.client import FhirClient
 from shared.fhir.outcome import Refused, Unavailable
+from shared.fhir.r4 import complaints
 from shared.service.embedded import embedded_fhir_server
 from shared.service.log import configure
 from shared.service.serving import served
@@ -101,6 +105,22 @@ async def test_a_case_is_pulled_staged_recommended_and_published(ingest: Ingest,
     assert case["knowledge"] == {"staging": "test/0", "recommend": "test/0"}
     assert neighbours.calls == {"stage": 1, "recommend": 1, "careplans": 1}
     assert neighbours.request_ids == {case_id}, "each call carries the case as its request id"
+
+
+async def test_lg05_what_a_case_reads_is_told_to_the_server_that_it_was_read_from(ingest: Ingest, fhir: str) -> None:
+    """LG-05: from the door to the AuditEvent, with the patient, every search that was made, and the case."""
+    await put(fhir, *metastatic("told"))
+    case_id = await ingest.open("Patient/told")
+    assert (await ingest.done(case_id))["state"] == "answered"
+    async with FhirClient(fhir) as server:
+        [entry] = await server.search("AuditEvent", {"entity": "Patient/told"})
+    event = json.loads(bytes(entry.resource or b""))
+    assert complaints(json.dumps(event).encode()) == []
+    assert (event["action"], event["subtype"][0]["code"], event["outcome"]) == ("E", "search", "0")
+    asked = {b64decode(it["query"]).decode().removeprefix(f"{fhir}/") for it in event["entity"] if "query" in it}
+    assert {query.partition("?")[0] for query in asked} == {"Patient/told", *(search.type for search in searches_for("told"))}
+    assert [query for query in asked - {"Patient/told"} if "patient=told" not in query] == []
+    assert case_id in [it.get("what", {}).get("identifier", {}).get("value") for it in event["entity"]]
 
 
 async def test_the_same_record_again_writes_nothing_new(ingest: Ingest, fhir: str) -> None:

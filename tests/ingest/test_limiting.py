@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends
 from services.ingest.limiting import Limits, limited
 from services.ingest.settings import IngestSettings
 from shared.fhir.outcome import Refused, Unavailable
+from shared.service.access import Access
 from shared.service.app import create_app
 from shared.service.serving import served
 from shared.service.settings import load
@@ -75,7 +76,7 @@ async def launching(rate: str, proxies: tuple[str, ...] = ()) -> AsyncIterator[s
     async def callback() -> str:
         return "back"
 
-    app = create_app("a door", routers=[router])
+    app = create_app("a door", routers=[router], access=Access(public=True))
     app.state.limits = Limits(IngestSettings(rate_launch=rate))
     async with served(app, trusted_proxies=proxies) as url:
         yield url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 import structlog
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from shared.fhir.answer import from_outcome
@@ -57,6 +59,16 @@ async def told(request: Request) -> dict[str, int]:
 @router.get("/later")
 async def later() -> None:
     raise Unavailable("The FHIR server is not ready.", retry_after=12)
+
+
+@router.get("/long")
+async def long() -> StreamingResponse:
+    async def words() -> AsyncIterator[str]:
+        for word in ("one", "two", "three", "four"):
+            yield f"{word} "
+            await asyncio.sleep(0.3)
+
+    return StreamingResponse(words())
 
 
 @router.get("/request-id")
@@ -145,6 +157,29 @@ async def test_a_body_over_the_limit_is_a_413_declared_or_not(service: aiohttp.C
     response = await service.post("/told", data=b" " * 2_000 if declared else chunks())
     assert response.status == 413
     assert "1000 bytes" in (await outcome(response))["issue"][0]["details"]["text"]
+
+
+async def test_api4_a_body_that_does_not_arrive_is_a_408_and_the_end_of_the_connection() -> None:
+    """OWASP API4: also where a byte of it drops in now and then; what answers for longer than that is not cut short."""
+
+    async def drops() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" "
+            await asyncio.sleep(0.1)
+
+    app = create_app("a service", routers=[router], body_seconds=0.5)
+    async with asyncio.timeout(8), served(app) as base_url, aiohttp.ClientSession(base_url) as session:
+        response = await session.post("/told", data=drops())
+        assert (response.status, response.headers["Connection"]) == (408, "close")
+        assert "0.5 s" in (await outcome(response))["issue"][0]["details"]["text"]
+        assert (await (await session.get("/long")).text()).split() == ["one", "two", "three", "four"]
+
+
+async def test_se05_se07_no_address_is_redirected_to_where_its_slash_is_right(service: aiohttp.ClientSession) -> None:
+    """SE-05, SE-07: the redirect would go to the Host that was sent, without https, and with the query."""
+    for path in ("/later/", "/health/live/?code=canary"):
+        response = await service.get(path, allow_redirects=False, headers={"Host": "localhost"})
+        assert (response.status, response.headers.get("Location")) == (404, None)
 
 
 async def test_a_crash_is_a_500_without_a_trace_and_the_service_lives_on(service: aiohttp.ClientSession, logged: StringIO) -> None:

@@ -14,6 +14,8 @@ from aiohttp.test_utils import TestServer
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
+from starlette.routing import Mount
+from yarl import URL
 
 from services.ingest.app import create as create_ingest
 from services.ingest.neighbours import Neighbours
@@ -153,6 +155,51 @@ async def test_a_name_that_was_turned_to_this_machine_is_not_answered(at_home: s
     for name in ("127.0.0.1", f"localhost:{port}", f"[::1]:{port}"):
         assert (await asked(f"{at_home}/regimens", "GET", Host=name))[0] == 200
     assert (await asked(f"{guarded}/regimens", "GET", Host="figaro.example", **{SERVICE: SECRET}))[0] == 200
+
+
+FORWARDED: Final = [
+    {"X-Forwarded-For": "203.0.113.9"},
+    {"x-forwarded-host": "figaro.example"},
+    {"X-Forwarded-Proto": "https"},
+    {"X-Real-IP": "203.0.113.9"},
+    {"Forwarded": "for=203.0.113.9"},
+    {"Via": "1.1 proxy"},
+]
+
+
+@pytest.mark.parametrize("said", FORWARDED, ids=lambda said: next(iter(said)))
+async def test_api2_api8_what_a_proxy_brings_is_not_taken_for_this_machine(said: dict[str, str], at_home: str, guarded: str) -> None:
+    """OWASP API2, API8: a proxy here that calls us 127.0.0.1 says by these whom it asks for; told of it we ask for the secret."""
+    for route in ("/regimens", "/health/live", "/metrics"):
+        status, told = await asked(at_home + route, "GET", **said)
+        assert (status, "FIGARO_PUBLIC_URL" in told) == (421, True)
+    assert (await asked(f"{guarded}/regimens", "GET", **said, **{SERVICE: SECRET}))[0] == 200
+
+
+async def test_api2_api8_all_three_in_one_process_open_and_erase_nothing_through_a_proxy_nobody_told_of(tmp_path: Path) -> None:
+    async with served(create_together(TogetherSettings(fhir_base=NOBODY, data_directory=tmp_path))) as address:
+        for route in ("/ingest/cases", "/ingest/cases/erase", "/staging/stage", "/recommend/recommend"):
+            assert [(await asked(address + route, **said))[0] for said in FORWARDED] == [421] * len(FORWARDED)
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {"trusted_proxies": ("127.0.0.1",), "api_secret": API, "service_secret": KNOWN}], ids=["here", "public"]
+)
+async def test_se05_se07_no_service_redirects_to_where_a_slash_is_right(tmp_path: Path, told: dict[str, Any]) -> None:
+    """SE-05, SE-07: the redirect went to the Host that was sent, over http, and took the query with it: `code` and `state` of a sign-in."""
+    app = create_together(TogetherSettings(fhir_base=NOBODY, data_directory=tmp_path, **told))
+    routes = [f"{place}{route}" for place, one in [("", app), *mounted(app)] for route in one.openapi()["paths"]]
+    assert {"/ingest/callback/{issuer}", "/staging/stage", "/recommend/recommend", "/health/live"} <= set(routes)
+    async with served(app) as address, aiohttp.ClientSession() as session:
+        for route in (*routes, "/ingest", "/ingest/notifications/x/y/z", "/ingest/app/x"):
+            url = f"{address}{route.removesuffix('/')}{'' if route.endswith('/') else '/'}?code=A&state=B"
+            for method in ("GET", "POST"):
+                async with session.request(method, URL(url), data=b"{}", headers=JSON, allow_redirects=False) as answer:
+                    assert (answer.status not in range(300, 400), answer.headers.get("Location")) == (True, None), url
+
+
+def mounted(app: FastAPI) -> list[tuple[str, FastAPI]]:
+    return [(route.path, route.app) for route in app.routes if isinstance(route, Mount) and isinstance(route.app, FastAPI)]
 
 
 async def test_what_tells_of_the_installation_is_for_those_who_run_it(guarded: str) -> None:

@@ -14,12 +14,15 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from shared.fhir.outcome import Refused, Unavailable
 from shared.service.app import create_app
+from shared.service.connection import LARGEST, Impatient
 from shared.service.embedded import embedded_fhir_server
 from shared.service.serving import run, served
 
@@ -126,6 +129,84 @@ async def test_a_connection_that_has_idled_for_some_seconds_loses_no_request() -
     async with served(create_app("a service")) as url:
         found = await asyncio.gather(*(asked_again(url, 4.9 + number / 1000) for number in range(200)), return_exceptions=True)
     assert set(found) == {405}
+
+
+ASKED: Final = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+POSTED: Final = b"POST /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n"
+
+
+async def sent(url: str, *parts: bytes, pause: float = 0) -> bytes:
+    """What is answered to these bytes until the connection is ended; within 5 s it has to be."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port)
+    try:
+        async with asyncio.timeout(5):
+            try:
+                for part in parts:
+                    writer.write(part)
+                    await writer.drain()
+                    await asyncio.sleep(pause)
+                return await reader.read()
+            except ConnectionError:
+                return b""
+    finally:
+        writer.close()
+
+
+async def test_an_answer_on_a_connection_that_is_kept_does_not_wait_for_the_one_who_asks() -> None:
+    """Nagle's algorithm holds the body until the headers are acknowledged, and that takes 40 ms."""
+    took = []
+    async with served(create_app("a service")) as url, aiohttp.ClientSession() as session:
+        for _ in range(20):
+            before = time.perf_counter()
+            async with session.get(f"{url}/health/live") as answer:
+                await answer.read()
+            took.append(time.perf_counter() - before)
+    assert sorted(took)[6] < 0.03
+
+
+@pytest.mark.parametrize("header", [b"a: b\r\n", b"a: " + b"b" * 1_000 + b"\r\n"])
+async def test_api4_a_megabyte_of_headers_is_cut_off(header: bytes) -> None:
+    """OWASP API4: one connection with 60 MB of them took 1.5 GB of memory."""
+    async with served(create_app("a service")) as url:
+        answered = await sent(url, ASKED, header * (1_000_000 // len(header)), b"\r\n")
+        assert answered.partition(b"\r\n")[0] in (b"HTTP/1.1 400 Bad Request", b"")
+        whole = ASKED + b"Connection: close\r\nCookie: " + b"c" * (LARGEST // 2) + b"\r\n\r\n"
+        assert (await sent(url, whole)).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [(), (ASKED,), (ASKED, *[b"a"] * 40), (ASKED + b"\r\n", ASKED, *[b"a"] * 40), (POSTED, *[b"x"] * 40)],
+    ids=["nothing", "no end of the headers", "headers by drops", "the second request by drops", "a body by drops that nobody reads"],
+)
+async def test_api4_a_connection_that_comes_to_no_end_is_ended(parts: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """OWASP API4: also where something still drops in; what is never ended holds a place for ever."""
+    monkeypatch.setattr(Impatient, "patience", 0.3)
+    async with served(create_app("a service")) as url:
+        before = time.monotonic()
+        await sent(url, *parts, pause=0.05)
+        assert time.monotonic() - before < 2.5
+
+
+async def test_a_connection_that_idles_between_requests_is_not_taken_for_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Impatient, "patience", 0.2)
+    async with served(create_app("a service")) as url:
+        last = ASKED + b"Connection: close\r\n\r\n"
+        assert (await sent(url, ASKED + b"\r\n", last, pause=0.6)).count(b"HTTP/1.1 200") == 2
+
+
+async def test_api4_beyond_so_many_connections_the_answer_is_503_and_below_them_200_again() -> None:
+    """OWASP API4."""
+    async with served(create_app("a service"), connections=10) as url, aiohttp.ClientSession() as session:
+        held = [await asyncio.open_connection("127.0.0.1", URL(url).port) for _ in range(10)]
+        async with session.get(f"{url}/health/live", headers={"Connection": "close"}) as answer:
+            assert answer.status == 503
+        for _, writer in held:
+            writer.close()
+            await writer.wait_closed()
+        await asyncio.sleep(0.2)
+        async with session.get(f"{url}/health/live") as answer:
+            assert answer.status == 200
 
 
 def test_an_address_in_use_is_refused() -> None:
