@@ -115,6 +115,14 @@ class Launches:
         with self._store.transaction() as session:
             return list(session.exec(select(LaunchSession.id).where(*lasting).order_by(col(LaunchSession.created).desc()).limit(200)))
 
+    def of_nobody(self, cookies: list[str]) -> list[str]:
+        """Those of a browser's cookies whose launches last, and are of a user whom the EHR did not tell."""
+        marks = {fingerprint(one): one for one in cookies}
+        lasting = (LaunchSession.ends > now(), LaunchSession.seen > now(-self._idle), col(LaunchSession.user_subject).is_(None))
+        with self._store.transaction() as session:
+            found = set(session.exec(select(LaunchSession.browser).where(col(LaunchSession.browser).in_(marks), *lasting)))
+        return [one for mark, one in marks.items() if mark in found]
+
     def of_patient(self, base: str, patient: str) -> list[str]:
         """Every launch with a patient of that FHIR server."""
         with self._store.transaction() as session:

@@ -1,4 +1,4 @@
-"""How often our own doors may be knocked at: by one client address, and for one FHIR server once it has shown who it is (SE-12).
+"""How often our own doors may be knocked at: by one client address, one FHIR server once it has shown who it is, one session (SE-12).
 
 Each process counts for itself, in memory. What a door turns away with 429 is lost nowhere: a sender tries again after `Retry-After`, and
 what it does not send again a sweep finds.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import ipaddress
 import math
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from threading import Lock
 from typing import Literal
 
 from fastapi import Request
@@ -20,7 +22,7 @@ from limits.strategies import MovingWindowRateLimiter
 from services.ingest.settings import IngestSettings
 from shared.fhir.outcome import Unavailable
 
-Door = Literal["notifications", "cases", "launch", "callback", "hooks"]
+Door = Literal["notifications", "cases", "launch", "callback", "hooks", "pages"]
 
 
 class Limits:
@@ -34,6 +36,7 @@ class Limits:
             "launch": parse(settings.rate_launch),
             "callback": parse(settings.rate_launch),
             "hooks": parse(settings.rate_hooks),
+            "pages": parse(settings.rate_pages),
         }
 
     def knock(self, door: Door, who: str) -> None:
@@ -58,6 +61,33 @@ def limited(door: Door) -> Callable[[Request], Awaitable[None]]:
 def limited_for(request: Request, door: Door, issuer: str) -> None:
     """So many for one issuer. To be called once it is known for certain, else anyone could use up what is another's. Raises Unavailable."""
     _of(request).knock(door, f"issuer {issuer}")
+
+
+def limited_in(request: Request, launch: str) -> None:
+    """So many pages in one session. To be called once its cookie was there, else anyone could use up hers. Raises Unavailable."""
+    _of(request).knock("pages", f"launch {launch}")
+
+
+class Places:
+    """So many at once for each who asks."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = Counter[str]()
+        self._lock = Lock()
+
+    def take(self, who: str) -> bool:
+        """Whether there was a place; whoever got one leaves it in the end."""
+        with self._lock:
+            free = self._taken[who] < self._most
+            self._taken[who] += free
+            return free
+
+    def leave(self, who: str) -> None:
+        """Gives a place back, from any thread."""
+        with self._lock:
+            self._taken[who] -= 1
+            self._taken += Counter()  # forgets who has none
 
 
 def _of(request: Request) -> Limits:

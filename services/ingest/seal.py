@@ -41,9 +41,10 @@ class Seal:
         return hmac.new(self._cookies, b"mark " + text.encode(), sha256).hexdigest()
 
     def cookie(self, browser: str, *who: str) -> str:
-        """The session cookie of a user in a browser: new after the sign-in, for no earlier cookie is like it (SE-01), and the same for
+        """The session cookie of a known user in a browser: new after the sign-in, for no earlier cookie is like it (SE-01), and the same
 
-        each of her launches there, so that two tabs that sign in at once do not end one another.
+        for each of her launches there, so that two tabs that sign in at once do not end one another. Without a user it would be
+        everybody's at that browser: then a random number is the cookie.
         """
         said = msgspec.json.encode([browser, *who])
         return base64.urlsafe_b64encode(hmac.new(self._cookies, said, sha256).digest()).rstrip(b"=").decode()

@@ -14,23 +14,28 @@ from fastapi import Depends, Request
 from yarl import URL
 
 from services.ingest.launched import Session, User
+from services.ingest.limiting import limited_in
 from services.ingest.pages.errors import PageError
 from services.ingest.running import Ingest, ingest_of
 from services.ingest.seal import fingerprint
 from services.ingest.tables import LaunchSession
+from shared.fhir.outcome import Refused, Unavailable
 
 UnderWay = NewType("UnderWay", str)
-__all__ = ["Guarded", "Session", "User", "Visited", "guarded", "session_of"]
+__all__ = ["Guarded", "Session", "User", "Visited", "counted", "guarded", "held", "session_of"]
 Cookie = Literal["figaro", "figaro-signin"] | UnderWay
+MOST: Final = 5  # values of session cookies in one request that are looked at
 CSRF_FIELD: Final = "csrf"
+FORM: Final = 100_000  # bytes
 CSRF_HEADER: Final = "X-Figaro-Csrf"
 
 
 async def session_of(request: Request, launch: str) -> Session:
     """The session of the path's launch id and the request's cookie. Raises PageError where there is none, or it has ended."""
-    for cookie in cookies(request, "figaro"):
+    for cookie in held(request):
         found = await asyncio.to_thread(ingest_of(request).launches.session, launch, cookie)
         if found is not None:
+            counted(request, launch, found.frame_origins)
             return found
     raise PageError(
         "This page has ended",
@@ -91,6 +96,27 @@ def cookies(request: Request, cookie: Cookie) -> Iterator[str]:
                 yield value
 
 
+def counted(request: Request, launch: str, frames: tuple[str, ...] = ()) -> None:
+    """Counts one page of a session. Raises PageError where it is one too many (SE-12)."""
+    try:
+        limited_in(request, launch)
+    except Unavailable as error:
+        raise PageError(
+            "Too many pages at once",
+            "This launch of Figaro was asked for more pages than anybody reads.",
+            "Wait a minute, then load the page again.",
+            status=429,
+            retry_after=error.retry_after,
+            frames=frames,
+        ) from None
+
+
+def held(request: Request) -> list[str]:
+    """What the session cookies of a browser hold: one value for a known user, or one for each launch where the EHR tells none."""
+    found = dict.fromkeys(one for value in cookies(request, "figaro") for one in value.split(".") if one)
+    return [*found][:MOST]
+
+
 def _frames(ingest: Ingest, launch: str) -> tuple[str, ...]:
     """Where the page of a launch may be framed, for as long as anything is known of that launch."""
     with ingest.ledger.transaction() as session:
@@ -110,4 +136,7 @@ def _from_our_page(request: Request) -> bool:
 async def _token(request: Request) -> str:
     if CSRF_HEADER in request.headers:
         return request.headers[CSRF_HEADER]
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > FORM:  # browsers say the length of every form
+        raise Refused("This form is larger than any of ours, or does not say how large it is.", status=413, code="too-long")
     return str((await request.form()).get(CSRF_FIELD, ""))

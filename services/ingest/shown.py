@@ -2,7 +2,7 @@
 
 An answer holds what one right has read, and the EHR may show another user less. So a launch sees what was read by the same user with the
 same grant, what its own case found, and what Figaro has read by its own right once the EHR has shown it the patient, as far as its grant
-reaches. This is the one place that says so.
+reaches and the EHR has refused its own pull nothing of it. This is the one place that says so.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import msgspec
 from sqlmodel import Session as Transaction
 from sqlmodel import col, or_, select
 
-from services.ingest.searches import searches_for
+from services.ingest.searches import OPTIONAL, searches_for
 from services.ingest.store import Store
-from services.ingest.tables import Answer, Case, ClinicianDecision, expanded
+from services.ingest.tables import Answer, Case, ClinicianDecision, InHand, expanded
 from shared.smart.scopes import Granted, scope
 
 _READ: Final = ("pulled", "staged", "answered")  # states of a case whose token has read the patient
@@ -61,6 +61,10 @@ class _Resource(msgspec.Struct):
     resource: str = msgspec.field(name="resourceType", default="")
 
 
+class _Record(msgspec.Struct):
+    unread: tuple[str, ...] = ()
+
+
 def reader_key(launch: str, user: User | None, scopes: Iterable[str]) -> str:
     """Names one right to read: a user with her grant; without a user that launch alone, because nobody can tell who comes again."""
     read = sorted({text for text in scopes if (one := scope(text)) is not None and one.letters & {"r", "s"}})
@@ -100,15 +104,27 @@ def _hers(session: Transaction, launch: Launch, answer: Answer) -> bool:
 
 
 def _ours(session: Transaction, launch: Launch, answer: Answer) -> bool:
-    """Whether an answer that Figaro read by its own right is for her: her token has read the patient, and reaches all that it rests on."""
+    """Whether an answer that Figaro read by its own right is for her: her token has read the patient, and reaches all that it rests on.
+
+    What she was granted says what she may ask for; what the EHR refused her all the same is known once her own pull has ended (SM-34).
+    """
     case, granted = _case(session, launch), Granted(launch.scopes)
-    if case is None or case.state not in _READ or granted.reach("Patient", "r") != "all":
+    refused = _refused(session, case) if case is not None else None
+    if refused is None or granted.reach("Patient", "r") != "all":
         return False
-    missed = [one for one in searches_for("") if granted.reach(one.type, "s", one.params) != "all"]
-    if any(not one.optional for one in missed):
+    hidden = refused | {one.type for one in searches_for("") if granted.reach(one.type, "s", one.params) != "all"}
+    if hidden - OPTIONAL:
         return False
-    there = {one.resource for one in msgspec.json.decode(expanded(answer.raw), type=list[_Resource])} if missed else set()
-    return not there & {one.type for one in missed}
+    there = {one.resource for one in msgspec.json.decode(expanded(answer.raw), type=list[_Resource])} if hidden else set()
+    return not there & hidden
+
+
+def _refused(session: Transaction, case: Case) -> frozenset[str] | None:
+    """The types that the pull of her own case was refused; None where that has not ended, or nothing is left of it."""
+    if case.state not in _READ:
+        return None
+    read = session.get(Answer, case.answer or 0) if case.state == "answered" else session.get(InHand, case.id)
+    return frozenset(msgspec.json.decode(expanded(read.record), type=_Record).unread) if read is not None else None
 
 
 def _case(session: Transaction, launch: Launch) -> Case | None:

@@ -38,7 +38,7 @@ class Apps:
 
     def at(self, iss: str) -> App | None:
         """The app at a FHIR base as an EHR writes it, compared after one normalisation (SE-08)."""
-        if not iss.startswith(("https://", "http://")):
+        if not iss.startswith(("https://", "http://")) or iss.endswith("//"):  # one slash at the end is the same address, two are another
             return None
         try:
             return self._by_base.get(str(fhir_base(iss)))

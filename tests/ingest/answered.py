@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
+from fastapi import FastAPI
 
 from examples.synthetic_patients import patients
 from services.ingest.app import create
+from services.ingest.limiting import Limits
 from services.ingest.pages.banner import banner
 from services.ingest.pages.links import Links
 from services.ingest.pages.resource_view import resource
@@ -97,8 +99,10 @@ def answered(name: str) -> Made:
 class Ward:
     """A running ingest, and launches of its page. Nothing is pulled here: answers are put into its ledger."""
 
-    def __init__(self, ingest: Ingest, address: str, http: aiohttp.ClientSession) -> None:
-        self.ingest, self.address, self.http = ingest, address, http
+    def __init__(self, app: FastAPI, address: str, http: aiohttp.ClientSession) -> None:
+        self.ingest: Ingest = app.state.ingest
+        self.limits: Limits = app.state.limits
+        self.address, self.http = address, http
 
     def launch(self, patient: str, *, banner: bool = True, clinician: bool = True) -> str:
         """A launch without a case; its cookie is "browser"."""
@@ -140,4 +144,4 @@ async def ward(folder: Path) -> AsyncIterator[Ward]:
         urls: Json = {"staging_url": PUBLIC, "recommend_url": PUBLIC, "public_url": PUBLIC}
         app = create(IngestSettings(issuers=issuers, data_directory=folder / "data", poll_seconds=60, **urls))
         address = await stack.enter_async_context(served(app))
-        yield Ward(app.state.ingest, address, http)
+        yield Ward(app, address, http)

@@ -129,7 +129,8 @@ class Hospital:
         return found
 
     def session(self, browser: Browser, launch: str) -> Session | None:
-        return self.ingest.launches.session(launch, browser.cookie("figaro"))
+        found = (self.ingest.launches.session(launch, one) for one in browser.cookie("figaro").split("."))
+        return next(filter(None, found), None)
 
     async def done(self, case_id: str | None) -> dict[str, Any]:
         """The case, when it is answered or stuck."""

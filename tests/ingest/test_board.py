@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 
 from services.ingest.pages.board import board_row
-from services.ingest.tables import DONE, InHand
+from services.ingest.tables import DONE, InHand, compressed
 from shared.fhir.outcome import Stuck, to_bytes
+from shared.oncology.record import encode
 from shared.smart.code import Grant
 from shared.smart.identity import Identity
 from tests.ingest.answered import BASE, Ward, answered, ward
@@ -169,7 +170,8 @@ class TestSheet:
         launch(here, "syn-118", "old")
         grant = Grant(access_token="t", life=3000, scopes=("patient/*.rs",))
         again = here.ingest.launches.open(BASE, "old", grant, one.patient, Identity("https://issuer.example", "dr-7", None))
-        here.ingest.ledger.pulled(InHand(case=here.case(again, one.patient), digest="d", raw=b"", record=b""))
+        read = InHand(case=here.case(again, one.patient), digest="d", raw=compressed(one.raw), record=compressed(encode(one.record)))
+        here.ingest.ledger.pulled(read)
         assert "had not been checked against the record" in (await here.get(f"/app/{again}/sheet", "old"))[2]
 
     @pytest.mark.slow

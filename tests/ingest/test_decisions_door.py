@@ -159,6 +159,13 @@ async def test_a_form_that_is_not_whole_is_answered_with_a_page_in_plain_words(
     assert "Traceback" not in answered[2]
 
 
+async def test_a_form_that_is_larger_than_any_of_ours_is_not_read(clinic: Clinic) -> None:
+    """It would be taken apart on the event loop, up to the limit of every body."""
+    form = await clinic.form(act="comment", reason="x" * 200_000)
+    status, _, said = await clinic.post(form)
+    assert (status, "larger than any of ours" in said) == (413, True)
+
+
 async def test_sm34_what_is_kept_for_want_of_scope_is_said_and_not_sent_again(clinic: Clinic) -> None:
     with clinic.ingest.ledger.transaction() as session:
         session.exec(sa.text("UPDATE launch_session SET scopes = 'patient/*.rs'"))  # type: ignore[call-overload]

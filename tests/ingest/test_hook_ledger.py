@@ -49,6 +49,23 @@ def test_ch_40_feedback_counts_once_and_comments_are_kept_only_where_the_setting
     ledger.close()
 
 
+def test_ch_40_se_11_what_one_client_tells_of_anothers_card_does_not_count_on_it(database: str) -> None:
+    """CH-40, SE-11: it is kept as told of a card that nobody knows; so is what is told to another service."""
+    ledger = Ledger(database)
+    kept = HookLedger(ledger, comments=False)
+    card = Card(uuid="c1", summary="s", indicator="info", source=Source("Figaro"))
+    kept.given("ehr https://cds.example tenant-a", SERVICE, [Given("stage", card)])
+    for number, client in enumerate(("other https://cds.example tenant-a", "ehr https://cds.example tenant-b", "ehr https://cds.example")):
+        assert kept.told(client, SERVICE, feedback_of(OVERRIDDEN)) == 1
+        counted = {"kind": "unknown", "outcome": "overridden", "reason": "considered", "count": number + 1}
+        assert kept.shown(SERVICE)["outcomes"] == [counted]
+    kept.told("ehr https://cds.example tenant-a", "figaro-order-sign", feedback_of(OVERRIDDEN.replace(b"10:00", b"11:00")))
+    assert [one["kind"] for one in kept.shown("figaro-order-sign")["outcomes"]] == ["unknown"]  # type: ignore[attr-defined]
+    kept.told("ehr https://cds.example tenant-a", SERVICE, feedback_of(OVERRIDDEN))
+    assert {one["kind"]: one["count"] for one in kept.shown(SERVICE)["outcomes"]} == {"unknown": 3, "stage": 1}  # type: ignore[attr-defined]
+    ledger.close()
+
+
 def test_ch_40_a_reason_that_was_not_offered_is_kept_as_other_and_not_word_for_word(database: str) -> None:
     ledger = Ledger(database)
     kept = HookLedger(ledger, comments=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from pydantic import SecretStr
-from sqlmodel import col, select, update
+from sqlmodel import col, delete, select, update
 
 from services.ingest import migrations
 from services.ingest.instants import now
@@ -27,7 +28,7 @@ from services.ingest.ledger import Ledger
 from services.ingest.migrations import engine_for
 from services.ingest.neighbours import Neighbours
 from services.ingest.shown import answer_shown, reader_key, shown
-from services.ingest.tables import Answer, Case, InHand, compressed
+from services.ingest.tables import Answer, Case, InHand, compressed, expanded
 from services.recommend.app import create
 from services.recommend.settings import RecommendSettings
 from shared.oncology.record import encode
@@ -36,7 +37,7 @@ from shared.service.embedded import embedded_fhir_server
 from shared.service.serving import served
 from tests.ingest.answered import answered
 from tests.ingest.launching import Browser, Hospital, hospital
-from tests.ingest.patients import metastatic
+from tests.ingest.patients import ecog, metastatic
 from tests.peers.small_server import small_server
 
 BASE, HER = "https://fhir.example/r4", "Patient/syn-044"
@@ -51,16 +52,27 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-def launched(ledger: Ledger, subject: str | None = "dr-7", scopes: tuple[str, ...] = ALL, state: str = "opened") -> Session:
-    """A launch whose case stands in that state."""
+def launched(
+    ledger: Ledger, subject: str | None = "dr-7", scopes: tuple[str, ...] = ALL, state: str = "opened", unread: tuple[str, ...] = ()
+) -> Session:
+    """A launch whose case stands in that state; `unread` are the types that the EHR refused to its pull."""
     user = User("https://issuer.example", subject, "Practitioner/7") if subject else None
     case = ledger.open(BASE, HER, launch="x")
-    with ledger.transaction() as session:
-        session.exec(update(Case).where(col(Case.id) == case.id).values(state=state))
-    return Session(
+    one = Session(
         id=case.id, base=BASE, issuer="ehr", patient=HER, encounter=None, user=user, scopes=scopes, need_patient_banner=True,
         embedded=False, frame_origins=(), csrf="c", case=case.id, created=now(), ends=now(),
     )  # fmt: skip
+    if state != "opened":
+        record = msgspec.structs.replace(answered("syn-044").record, unread=unread)
+        kept = answered("syn-044").answer(case.id)
+        kept.patient, kept.reader, kept.digest, kept.record = HER, key(one), record.digest(), compressed(encode(record))
+        kept.raw = compressed(b"[]")
+        ledger.pulled(InHand(case=case.id, digest=kept.digest, raw=kept.raw, record=kept.record, reader=kept.reader))
+        if state == "answered":
+            ledger.answered(kept)
+    with ledger.transaction() as session:
+        session.exec(update(Case).where(col(Case.id) == case.id).values(state=state))
+    return one
 
 
 def answer(ledger: Ledger, reader: str | None, raw: str = '[{"resourceType": "Condition"}]', **more: Any) -> int:
@@ -108,8 +120,32 @@ def test_a_launch_without_a_known_user_is_nobody_elses(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("state", ["opened", "stuck", "pulled", "staged", "answered"])
 def test_what_figaro_has_read_is_shown_once_her_own_token_has_read_the_patient(ledger: Ledger, state: str) -> None:
+    hers = launched(ledger, state=state)
     ours = answer(ledger, None)
-    assert sees(ledger, launched(ledger, state=state)) == (ours if state in ("pulled", "staged", "answered") else None)
+    assert sees(ledger, hers) == (ours if state in ("pulled", "staged", "answered") else None)
+
+
+@pytest.mark.parametrize("state", ["pulled", "staged", "answered"])
+def test_sm_34_what_the_ehr_refused_to_her_pull_is_not_shown_out_of_what_figaro_has_read(ledger: Ledger, state: str) -> None:
+    """SM-34: refused in spite of the scope. Nor where Figaro found nothing of it: that there is none was not for her either."""
+    hers = launched(ledger, state=state, unread=("Procedure",))
+    own = ledger.case(hers.case or "").answer
+    for number, raw in enumerate(('[{"resourceType": "Procedure"}]', '[{"resourceType": "Condition"}]')):
+        answer(ledger, None, raw, digest=f"newer {number}")
+        assert sees(ledger, hers) == own
+    optional = launched(ledger, "dr-8", state="pulled", unread=("BodyStructure",))
+    assert sees(ledger, optional) is not None, "of what is optional only that there is some is kept from her"
+    answer(ledger, None, '[{"resourceType": "BodyStructure"}]', digest="more")
+    assert shown(ledger, optional).answer is None
+
+
+def test_sm_34_where_nothing_is_left_of_her_own_pull_nothing_is_shown(ledger: Ledger) -> None:
+    hers = launched(ledger, state="answered")
+    answer(ledger, None)
+    with ledger.transaction() as session:
+        session.exec(update(Case).where(col(Case.id) == hers.case).values(answer=None))
+        session.exec(delete(Answer).where(col(Answer.reader) == key(hers)))
+    assert sees(ledger, hers) is None
 
 
 @pytest.mark.parametrize(
@@ -225,6 +261,29 @@ async def test_who_may_not_read_the_chart_sees_nothing_of_what_a_colleague_has_r
     here.ehr.user = "Practitioner/syn-clinician"
     again = await here.entered(a)
     assert has_answer((await a.get(f"{here.url}/app/{again.id}")).text), "her own answer is there at once"
+
+
+@pytest.mark.server
+async def test_sm_34_what_is_refused_her_in_spite_of_the_scope_stays_hidden_when_figaro_reads_it_again(
+    here: Hospital, browsers: tuple[Browser, Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SM-34: a background case by our own right ends after hers, and holds a Procedure that the EHR has refused her."""
+    me, denied = "Patient/p1", here.ehr._denied
+    own = here.ehr  # without a token it is Figaro's own right
+    monkeypatch.setattr(own, "_denied", lambda request, *rest: denied(request, *rest) if "Authorization" in request.headers else None)
+    kept = {"resourceType": "Procedure", "id": "hidden1", "status": "completed", "subject": {"reference": me}, "code": {"text": "CANARY"}}
+    await here.put(kept)
+    here.ehr.bend.forbidden = ("Procedure",)
+    hers = await here.entered(browsers[0])
+    assert (await here.done(hers.case))["state"] == "answered"
+    await here.put(ecog("e9", me, 1))
+    ours = await here.ingest.conductor.open(here.ehr.base_url, me)
+    assert (await here.done(ours.id))["state"] == "answered"
+    with here.ingest.ledger.transaction() as session:
+        [newest] = session.exec(select(Answer).where(col(Answer.reader).is_(None)))
+        assert b"CANARY" in expanded(newest.raw)
+    assert (await browsers[0].get(f"{here.url}/app/{hers.id}/source/Procedure/hidden1")).status == 404
+    assert (await browsers[0].get(f"{here.url}/app/{hers.id}/source/Patient/p1")).status == 200
 
 
 @pytest.mark.server

@@ -59,7 +59,7 @@ def test_several_sheets_stand_on_a_page_each_behind_their_list() -> None:
 
 
 async def test_the_document_is_a_pdf_and_its_own_title_tells_of_nobody() -> None:
-    drawn = await pdf(html(view("syn-044")))
+    drawn = await pdf(lambda: html(view("syn-044")), "she")
     assert drawn.startswith(b"%PDF-")
     assert len(drawn) < 300_000
     assert document(html(view("syn-044"))).metadata.title == "Tumour-board sheet · Figaro"
@@ -95,7 +95,7 @@ async def test_a_page_that_asks_for_other_addresses_gets_none_of_them(asked: tup
     page = html(view("syn-120")).replace(
         "</head>", f"{links}<style>@import '{server}/y.css'; p {{ background: url({server}/z.png) }}</style></head>"
     )
-    drawn = await pdf(page.replace("</main>", f"{inside}</main>"))
+    drawn = await pdf(lambda: page.replace("</main>", f"{inside}</main>"), "she")
     assert told == []
     assert b"EmbeddedFile" not in drawn
     assert len(document(page).pages) == 1
@@ -112,14 +112,14 @@ async def test_without_pango_the_page_says_what_to_install(monkeypatch: pytest.M
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(PageError) as told:
-        await pdf(html(view("syn-120")))
+        await pdf(lambda: html(view("syn-120")), "she")
     assert told.value.status == 501
     assert "libpango-1.0-0" in told.value.advice
 
 
 async def test_the_plots_of_the_page_stay_html_after_a_document_was_drawn() -> None:
     """WeasyPrint names XML prefixes for the whole process: a plot must not be written with one."""
-    await pdf(html(view("syn-120")))
+    await pdf(lambda: html(view("syn-120")), "she")
     picture = forest(rows(answered("syn-119").recommendation.candidates))
     assert picture is not None
     assert picture.wide.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
@@ -128,13 +128,13 @@ async def test_the_plots_of_the_page_stay_html_after_a_document_was_drawn() -> N
 
 async def test_who_waits_too_long_is_told_so_and_the_next_is_served() -> None:
     with pytest.raises(PageError) as told:
-        await pdf(html(view("syn-044")), longest=0.001)
+        await pdf(lambda: html(view("syn-044")), "she", longest=0.001)
     assert (told.value.status, told.value.retry_after) == (503, 60)
-    assert (await pdf(html(view("syn-120")))).startswith(b"%PDF-")
+    assert (await pdf(lambda: html(view("syn-120")), "he")).startswith(b"%PDF-")
 
 
 async def test_the_event_loop_goes_on_while_a_document_is_drawn() -> None:
-    work = asyncio.create_task(pdf(html(view("syn-044"))))
+    work = asyncio.create_task(pdf(lambda: html(view("syn-044")), "she"))
     turns = 0
     while not work.done():
         await asyncio.sleep(0.01)

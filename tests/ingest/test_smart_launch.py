@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import io
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -25,6 +26,7 @@ from services.ingest.tables import SignIn, expanded
 from shared.fhir.outcome import Unavailable
 from shared.service.embedded import embedded_fhir_server
 from shared.service.log import configure
+from shared.smart.keys import JWKS_LIFE
 from tests.ingest.launching import Browser, Hospital, Shown, hospital
 from tests.ingest.patients import metastatic
 
@@ -180,6 +182,7 @@ EVIL: list[Callable[[str], str]] = [
     lambda iss: "https://unknown.example/fhir",
     lambda iss: f"{iss}/../x",
     lambda iss: f"{iss}/deeper",
+    lambda iss: f"{iss}//",
     lambda iss: f"{iss}?x=1",
     lambda iss: f"{iss}#x",
     lambda iss: iss.replace("/fhir", "%2ffhir"),
@@ -570,6 +573,8 @@ async def test_sm51_an_id_token_that_does_not_hold_lets_nobody_in(
 
 @pytest.mark.parametrize("algorithm", ["none", "HS256", "RS512"])
 async def test_au08_an_algorithm_that_we_did_not_choose_lets_nobody_in(here: Hospital, browser: Browser, algorithm: str) -> None:
+    """Not even where the server's own document says that it signs so."""
+    here.ehr.configuration["id_token_signing_alg_values_supported"] = [algorithm]
     here.ehr.bend.signed = algorithm
     is_page(await here.back(browser), 502, "It is not certain who you are")
 
@@ -671,6 +676,50 @@ async def test_se01_the_cookie_is_another_after_the_sign_in_and_nothing_else_can
         assert cookie.cookie("figaro") != planted
     finally:
         await cookie.session.close()
+
+
+def tells_no_user(here: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `openid` an EHR says nothing of who signs in."""
+    app = here.registration
+    monkeypatch.setattr(app, "launch", msgspec.structs.replace(app.launch, let_in="unknown-too", scopes=("patient/*.rs",)))
+
+
+async def test_se01_where_the_ehr_tells_no_user_nobody_gets_the_session_of_another_at_the_same_computer(
+    here: Hospital, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SE-01: what a browser is called, which one may have read who sat there before, makes no session."""
+    tells_no_user(here, monkeypatch)
+    other, found = Browser(), []
+    try:
+        for one, patient in ((browser, "p1"), (other, "p2")):
+            begun = await one.get(here.launch(patient))
+            one.session.cookie_jar.update_cookies({"figaro-signin": "read-by-who-sat-there-before"}, URL(here.url))
+            found.append((await one.get((await one.get(begun.to)).to)).to)
+        assert browser.cookie("figaro") != other.cookie("figaro")
+        assert (await browser.get(found[0])).status == 200
+        is_page(await other.get(found[0]), 403, "This page has ended")
+    finally:
+        await other.session.close()
+
+
+async def test_se03_where_the_ehr_tells_no_user_the_launches_of_a_browser_go_on_beside_one_another(
+    here: Hospital, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The latest five, in one cookie; and a known user's is not among them."""
+    known = await here.entered(browser)
+    tells_no_user(here, monkeypatch)
+    entered = [await here.entered(browser) for _ in range(6)]
+    shown = [(await browser.get(f"{here.url}/app/{one.id}")).status for one in (known, *entered)]
+    assert shown == [403, 403, 200, 200, 200, 200, 200]
+    assert await signed_out(here, browser, entered[-1].id, entered[-1].csrf) == 200
+    assert (await browser.get(f"{here.url}/app/{entered[-2].id}")).status == 200
+
+
+async def test_se01_a_browser_that_lost_its_name_is_not_let_in_and_the_code_is_not_redeemed(here: Hospital, browser: Browser) -> None:
+    back = (await here.asked(browser)).to
+    browser.session.cookie_jar.clear(lambda cookie: cookie.key == "figaro-signin")
+    is_page(await browser.get(back), 400, "This sign-in began in another browser")
+    assert here.ehr.forms == []
 
 
 async def test_se03_two_launches_in_one_browser_are_two_sessions_of_two_patients(here: Hospital, browser: Browser) -> None:
@@ -782,3 +831,6 @@ async def test_sm71_the_keys_of_the_app_are_published(here: Hospital, browser: B
     shown = await browser.get(f"{here.url}/.well-known/jwks.json")
     assert '"kty":"EC"' in shown.text
     assert '"d":' not in shown.text
+    assert shown.headers["Cache-Control"] == f"public, max-age={JWKS_LIFE}"
+    (key,) = json.loads(shown.text)["keys"]
+    assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from yarl import URL
 
 from services.ingest.decided import AGAIN, WHY, seen
 from services.ingest.ledger import Ledger
+from services.ingest.limiting import Places
 from services.ingest.pages.answer_page import answer_page
 from services.ingest.pages.decision_view import decision_view
 from services.ingest.pages.errors import PageError
@@ -32,6 +33,7 @@ from shared.fhir.outcome import NotFound
 _LOOK_AGAIN: Final = 0.25  # seconds; the ledger is asked, because another process may be doing the work
 _STILL_THERE: Final = 2.0  # seconds after which it is looked whether the session has ended meanwhile
 _LONGEST: Final = 900.0  # seconds that one browser is told of one case; it asks again by itself
+_STREAMS: Final = Places(5)
 
 router = APIRouter(tags=["page"])
 
@@ -61,7 +63,24 @@ async def show(request: Request, session: Visited) -> Response:
     return _page(session, html)
 
 
-@router.get("/app/{launch}/events", response_class=EventSourceResponse)
+async def _listening(session: Visited) -> AsyncIterator[None]:
+    """A place among the streams of one launch in this process, until the answer is over (SE-12)."""
+    if not _STREAMS.take(session.id):
+        raise PageError(
+            "Figaro is open too often",
+            "This launch is being followed by as many pages as may follow one.",
+            "Close some of them, or load this page again to see how far it is.",
+            status=429,
+            retry_after=60,
+            frames=session.frame_origins,
+        )
+    try:
+        yield
+    finally:
+        _STREAMS.leave(session.id)
+
+
+@router.get("/app/{launch}/events", response_class=EventSourceResponse, dependencies=[Depends(_listening)])
 async def follow(request: Request, session: Visited) -> AsyncIterator[ServerSentEvent]:
     """The state of the case as it changes, as server-sent events named `state`; nothing of the patient is in them."""
     said, until, check = None, time.monotonic() + _LONGEST, 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -25,7 +26,7 @@ from services.ingest.pages.sheet_page import Paper, paper, sheet_page
 from services.ingest.pages.sheet_pdf import pdf
 from services.ingest.pages.view import Viewer
 from services.ingest.running import ingest_of
-from services.ingest.sessions import Session, Visited, cookies
+from services.ingest.sessions import Session, Visited, counted, held
 from services.ingest.shown import Shown, shown
 from shared.fhir.words import day
 
@@ -56,7 +57,7 @@ async def board_sheet(request: Request) -> Response:
 async def board_pdf(request: Request) -> Response:
     """The same as PDF."""
     sessions = await asyncio.to_thread(_launched, request)
-    return _pdf(sessions[0], await pdf(await asyncio.to_thread(_sheets, request, sessions)), "figaro-board.pdf")
+    return _pdf(sessions[0], await pdf(partial(_sheets, request, sessions), _who(sessions[0])), "figaro-board.pdf")
 
 
 @router.get("/app/{launch}/sheet", response_class=HTMLResponse)
@@ -68,13 +69,15 @@ async def sheet(request: Request, session: Visited) -> Response:
 @router.get("/app/{launch}/sheet.pdf")
 async def sheet_pdf(request: Request, session: Visited) -> Response:
     """The same as PDF."""
-    return _pdf(session, await pdf(await asyncio.to_thread(_sheet, request, session)), "figaro-sheet.pdf")
+    return _pdf(session, await pdf(partial(_sheet, request, session), _who(session)), "figaro-sheet.pdf")
 
 
 def _launched(request: Request) -> list[Session]:
     """The live launches of this browser, the newest first: one a patient, all of the newest one's user and FHIR server."""
     launches = ingest_of(request).launches
-    mine = [(one, cookie) for cookie in dict.fromkeys(cookies(request, "figaro")) for one in launches.of_browser(cookie)]
+    mine = [(one, cookie) for cookie in held(request) for one in launches.of_browser(cookie)]
+    if mine:
+        counted(request, mine[0][0])
     found = [session for one, cookie in mine if (session := launches.session(one, cookie)) is not None]
     if not found:
         raise PageError(
@@ -96,6 +99,11 @@ def _same_user(one: Session, first: Session) -> bool:
     if one.user is None or first.user is None:
         return one.id == first.id
     return (one.base, one.user.issuer, one.user.subject) == (first.base, first.user.issuer, first.user.subject)
+
+
+def _who(session: Session) -> str:
+    """For whom a document is made: a user, or a launch where the EHR told none."""
+    return f"{session.user.issuer} {session.user.subject}" if session.user else session.id
 
 
 def _rows(request: Request, sessions: Sequence[Session]) -> list[BoardRow]:

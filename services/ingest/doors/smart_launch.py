@@ -25,7 +25,7 @@ from services.ingest.pages.errors import PAGES, PageError, error_page
 from services.ingest.pages.headers import page_headers
 from services.ingest.running import Ingest, ingest_of
 from services.ingest.seal import fingerprint
-from services.ingest.sessions import Cookie, Guarded, cookies, set_cookie, under_way
+from services.ingest.sessions import MOST, Cookie, Guarded, cookies, held, set_cookie, under_way
 from services.ingest.tables import SignIn
 from shared.fhir.outcome import FigaroError
 from shared.smart.app import App
@@ -101,7 +101,7 @@ async def back(request: Request, issuer: str) -> Response:
     known = await asyncio.to_thread(_began, ingest, state)
     with framed(known):
         begun = await asyncio.to_thread(ingest.launches.take, state, list(cookies(request, under_way(state))), base)
-        if app is None or not isinstance(begun, Begun):
+        if app is None or not isinstance(begun, Begun) or not any(cookies(request, "figaro-signin")):
             log.warning("sign_in_refused", why=begun if isinstance(begun, str) else "elsewhere")
             raise failed(f"state-{begun}" if isinstance(begun, str) else "state-elsewhere")
         code = _code(request, begun)
@@ -130,7 +130,7 @@ async def logout(request: Request, session: Guarded) -> Response:
         status=200,
         frames=session.frame_origins,
     )
-    mine = [launch for one in cookies(request, "figaro") for launch in await asyncio.to_thread(ingest.launches.of_browser, one)]
+    mine = [launch for one in held(request) for launch in await asyncio.to_thread(ingest.launches.of_browser, one)]
     if not mine:  # the next sign-in of this browser makes another session cookie, which nobody has seen yet
         response.headers.append("Set-Cookie", _cookie(request, "figaro-signin", secrets.token_urlsafe(32), session.embedded))
         response.headers.append("Set-Cookie", _cookie(request, "figaro", "", session.embedded))
@@ -219,8 +219,11 @@ async def _who(app: App, begun: Begun, grant: Grant) -> Identity | None:
 
 async def _entered(request: Request, ingest: Ingest, app: App, grant: Grant, user: Identity | None) -> Response:
     public, base, patient = str(request.app.state.settings.public_url).rstrip("/"), app.issuer.base, f"Patient/{grant.patient}"
-    who = (user.issuer, user.subject) if user else (base, "")
-    cookie = ingest.launches.seal.cookie(next(cookies(request, "figaro-signin"), ""), *who)
+    if user is not None:
+        value = cookie = ingest.launches.seal.cookie(next(cookies(request, "figaro-signin")), user.issuer, user.subject)
+    else:  # nobody can tell who comes again: a number for each launch, and those of before beside it, so that no tab ends another (SE-03)
+        cookie, before = secrets.token_urlsafe(32), await asyncio.to_thread(ingest.launches.of_nobody, held(request))
+        value = ".".join([cookie, *before][:MOST])
     launch = await asyncio.to_thread(ingest.launches.open, base, cookie, grant, patient, user)
     case = await ingest.conductor.open(base, patient, launch=launch)
     await asyncio.to_thread(ingest.launches.opened, launch, case.id)
@@ -228,7 +231,7 @@ async def _entered(request: Request, ingest: Ingest, app: App, grant: Grant, use
     if (entered := await asyncio.to_thread(ingest.launches.session, launch, cookie)) is not None:
         ingest.trail.tell(entered, "sign-in")
     response = RedirectResponse(f"{public}/app/{launch}", status_code=303)
-    response.headers.append("Set-Cookie", _cookie(request, "figaro", cookie, app.launch.embedded))
+    response.headers.append("Set-Cookie", _cookie(request, "figaro", value, app.launch.embedded))
     return response
 
 

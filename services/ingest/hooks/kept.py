@@ -100,9 +100,10 @@ class HookLedger:
         with self._store.transaction() as session:
             cards = select(HookCard.kind, func.count()).where(HookCard.service == service).group_by(HookCard.kind)
             kind = func.coalesce(HookCard.kind, "unknown")
-            joined = select(kind, HookFeedback.outcome, HookFeedback.reason, func.count()).join(
-                HookCard, col(HookCard.id) == col(HookFeedback.card), isouter=True
-            )
+            # What another client tells of a card is told of an unknown one (SE-11).
+            teller = (col(HookCard.client) == col(HookFeedback.client)) & (col(HookCard.service) == col(HookFeedback.service))
+            given = (col(HookCard.id) == col(HookFeedback.card)) & teller
+            joined = select(kind, HookFeedback.outcome, HookFeedback.reason, func.count()).join(HookCard, given, isouter=True)
             grouped = joined.where(HookFeedback.service == service).group_by(kind, col(HookFeedback.outcome), col(HookFeedback.reason))
             latest = select(HookFeedback).where(HookFeedback.service == service).order_by(col(HookFeedback.received).desc()).limit(_LATEST)
             return {

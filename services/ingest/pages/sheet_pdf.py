@@ -1,16 +1,18 @@
 """The sheet as PDF, drawn by WeasyPrint. Nothing is opened for it but our own static files, out of memory.
 
 WeasyPrint needs Pango from the system; where that is missing, the page that says so is all that is lost. One document is drawn at a
-time, off the event loop, and nobody waits longer than LONGEST for it.
+time, off the event loop, each in turn and one for each user, and nobody waits longer than LONGEST for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
+from services.ingest.limiting import Places
 from services.ingest.pages.errors import PageError
 from services.ingest.pages.rendering import static
 
@@ -20,13 +22,26 @@ if TYPE_CHECKING:
 LONGEST: Final = 60.0  # seconds
 _HERE: Final = "https://figaro.invalid/"  # nothing is opened there: addresses of the page are made whole with it
 _PRESS: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="press")
+_UNDER_WAY: Final = Places(1)
 
 
-async def pdf(html: str, longest: float = LONGEST) -> bytes:
-    """The document of a page. Raises PageError where it cannot be drawn, or not in time."""
-    work = asyncio.get_running_loop().run_in_executor(_PRESS, _printed, html)
+async def pdf(page: Callable[[], str], who: str, longest: float = LONGEST) -> bytes:
+    """The document of a page, which is made in its turn too; `who` asks for it.
+
+    Raises what `page` raises, and PageError where it cannot be drawn, not in time, or while another is under way for `who`.
+    """
+    if not _UNDER_WAY.take(who):
+        raise PageError(
+            "Your PDF is being made",
+            "One is made for you at a time, and you have asked for another before.",
+            "Wait until that is there, then ask for this one again.",
+            status=429,
+            retry_after=10,
+        )
+    work = _PRESS.submit(copy_context().run, _printed, page)
+    work.add_done_callback(lambda _: _UNDER_WAY.leave(who))  # also where nobody waits for it any more: till then it is being drawn
     try:
-        return await asyncio.wait_for(work, longest)
+        return await asyncio.wait_for(asyncio.wrap_future(work), longest)
     except TimeoutError:
         raise PageError(
             "The PDF takes too long",
@@ -62,6 +77,6 @@ def document(html: str) -> Document:
     return HTML(string=html, base_url=_HERE, url_fetcher=OurFiles(allowed_protocols=[], allow_redirects=False)).render()
 
 
-def _printed(html: str) -> bytes:
-    drawn: bytes = document(html).write_pdf()
+def _printed(page: Callable[[], str]) -> bytes:
+    drawn: bytes = document(page()).write_pdf()
     return drawn
