@@ -5,6 +5,7 @@ Every method is one transaction and blocks: call it in a thread.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
@@ -13,7 +14,7 @@ from sqlmodel import Session, col, delete, func, select
 
 from services.ingest.instants import now
 from services.ingest.ledger import mark, proposed
-from services.ingest.notification import Change, Notification
+from services.ingest.notification import Change, Notification, events_of
 from services.ingest.store import Store
 from services.ingest.tables import Answer, Case, Channel, Cursor, Due, Notice, Seen, Sweep
 
@@ -39,14 +40,18 @@ class Inbox:
         with self._store.transaction() as session:
             row = _channel(self._store, session, base, channel)
             row.heard = now()
+            row.heartbeat = (row.heartbeat or 0) + 1 if said.kind == "heartbeat" else row.heartbeat
             alien = bool(said.subscription and row.subscription and said.subscription != row.subscription and said.kind != "handshake")
             if alien:  # nothing of it is believed, but the server is asked (SU-44)
                 _want(self._store, session, base)
                 return Marked(alien=True)
             if said.subscription:
                 row.subscription, row.status = said.subscription, said.status or row.status
+            before = row.last_event
             if _count(row, said) or said.vague:
                 _want(self._store, session, base)
+            if said.subscription and (row.last_event or 0) < (before or 0):  # it counts anew: the same numbers are other events
+                session.exec(delete(Seen).where(col(Seen.base) == base, col(Seen.version).startswith(events_of(said.subscription))))
             return self._take(session, base, said.changes, now())
 
     def take(self, base: str, changes: Iterable[Change], *, settled: Iterable[Notice] = ()) -> Marked:
@@ -152,11 +157,11 @@ class Inbox:
                 mark(self._store, session, rows[some : some + 1000])
             return len(rows)
 
-    def waiting(self) -> int:
-        """How many patients and resources are marked, and no case yet."""
+    def waiting(self) -> Counter[str]:
+        """How many patients and resources of each server are marked, and no case yet."""
         with self._store.transaction() as session:
-            counts = [session.exec(select(func.count()).select_from(table)).one() for table in (Due, Notice)]
-            return sum(counts)
+            due = session.exec(select(Due.base, func.count()).group_by(Due.base)).all()
+            return Counter(dict(due)) + Counter(dict(session.exec(select(Notice.base, func.count()).group_by(Notice.base)).all()))
 
 
 def _parts(values: list[str]) -> Iterator[list[str]]:

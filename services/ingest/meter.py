@@ -63,7 +63,11 @@ class WatchMeter(Collector):
             for base, sweep in ingest.inbox.sweeps().items():
                 if sweep.swept:
                     age.add_metric([name(base)], (datetime.now(UTC) - datetime.fromisoformat(sweep.swept)).total_seconds())
-            waiting.add_metric([], ingest.inbox.waiting())
+            marked = Counter({issuer.id: 0 for issuer in ingest.servers.issuers})
+            for base, count in ingest.inbox.waiting().items():
+                marked[name(base)] += count
+            for issuer, count in marked.items():
+                waiting.add_metric([issuer], count)
         except Unavailable:
             return
         yield from (active, age, waiting)
@@ -73,5 +77,5 @@ def _watch() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
     return (
         GaugeMetricFamily("figaro_subscription_active", "1 while the server says so", labels=["issuer", "channel"]),
         GaugeMetricFamily("figaro_sweep_age_seconds", "Since the last sweep began", labels=["issuer"]),
-        GaugeMetricFamily("figaro_waiting", "Patients and resources marked, and no case yet"),
+        GaugeMetricFamily("figaro_waiting", "Patients and resources marked, and no case yet", labels=["issuer"]),
     )

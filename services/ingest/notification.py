@@ -39,7 +39,8 @@ _SEARCH: Final = re.compile(r"Patient\?identifier=[^&#]+")
 class Change(NamedTuple):
     """One resource that has changed. `about` is "Patient/17", or what has to be looked up: "Condition/c1", "Patient?identifier=…".
 
-    `version` is a hash that is the same for the same version of the same resource; None where it cannot be told.
+    `version` is a hash that is the same for the same version of the same resource, or for the same event of a topic that sends ids only;
+    None where it cannot be told.
     """
 
     about: str
@@ -80,12 +81,12 @@ def notification(body: bytes, base: str) -> Notification:
     return _bundle(entries, base)
 
 
-def of_address(reference: str) -> Notification:
+def of_address(reference: str, version: str | None = None) -> Notification:
     """What an address alone tells: that this resource was changed or deleted."""
     known = _REFERENCE.fullmatch(reference)
     if known is None or known[1] not in SUBJECTS:
         return Notification(passed=1)
-    return Notification(changes=(Change(f"{known[1]}/{known[2]}"),))
+    return Notification(changes=(Change(f"{known[1]}/{known[2]}", version),))
 
 
 def change(resource: Json, base: str, within: dict[str, Json] | None = None) -> Change | str:
@@ -178,7 +179,9 @@ def _topic(resources: list[Json], base: str) -> Notification:
     given = _changes([(None, resource) for resource in others if resource], base)
     told = {f"{resource.get('resourceType')}/{resource.get('id')}" for resource in others}
     places = [local(focus, base) if focus else None for focus in foci]
-    bare = [of_address(place) for place in places if place and place not in told]
+    subscription = local(_text(_dict(said.get("subscription")).get("reference")) or "", base)
+    versions = [_told_once(subscription, event, place) for event, place in zip(events, places, strict=True)]
+    bare = [of_address(place, version) for place, version in zip(places, versions, strict=True) if place and place not in told]
     kind = _text(said.get("type")) or "event-notification"
     return Notification(
         kind=kind,
@@ -187,11 +190,25 @@ def _topic(resources: list[Json], base: str) -> Notification:
         own=given.own,
         passed=given.passed + sum(one.passed for one in bare),
         set_aside=given.set_aside + sum(1 for focus, place in zip(foci, places, strict=True) if focus and place is None),
-        subscription=local(_text(_dict(said.get("subscription")).get("reference")) or "", base),
+        subscription=subscription,
         status=_text(said.get("status")),
         events=tuple(number for event in events if (number := _number(event.get("eventNumber"))) is not None),
         counted=_number(said.get("eventsSinceSubscriptionStart")),
     )
+
+
+def events_of(subscription: str) -> str:
+    """How the versions of all events of a Subscription begin, until it counts anew (SU-42)."""
+    return f"{sha256(subscription.encode()).hexdigest()[:16]}."
+
+
+def _told_once(subscription: str | None, event: Json, place: str | None) -> str | None:
+    """The number alone is not enough: HAPI begins it anew with each start, and nobody says so."""
+    number = _number(event.get("eventNumber"))
+    if subscription is None or number is None:
+        return None
+    told = f"{number}|{event.get('timestamp')}|{place}"
+    return events_of(subscription) + sha256(told.encode()).hexdigest()[:32]
 
 
 def _parameters(parameters: Json) -> Json:

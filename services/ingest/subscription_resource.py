@@ -5,7 +5,7 @@ Sources: FHIR R4 4.0.1, Subscription; Subscriptions R5 Backport 1.1.0, backport-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +14,8 @@ from services.ingest.searches import EXTENT, OBSERVATION_CODES
 
 Json = dict[str, Any]
 BACKPORT: Final = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition"
-TOPIC: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-SubscriptionTopic"
+# The guide's own examples have `url` in the extensions of R5 and `resourceTrigger` in those of R4B, and HAPI reads no other.
+TOPIC: Final = tuple(f"http://hl7.org/fhir/{version}/StructureDefinition/extension-SubscriptionTopic" for version in ("5.0", "4.3"))
 HEARTBEAT: Final = 300  # seconds
 
 
@@ -67,6 +68,12 @@ def resource(wish: Wish, endpoint: str, secret: str, end: str) -> Json:
     return {**made, "end": end, "channel": channel}
 
 
+def filtered(made: Json, kinds: Iterable[str]) -> Json:
+    """The same for a server that takes none without a filter, as HAPI: by type, which lets everything of these types pass."""
+    filters = [{"url": f"{BACKPORT}/backport-filter-criteria", "valueString": f"{kind}?"} for kind in kinds]
+    return {**made, "_criteria": {"extension": filters}}
+
+
 def again(there: Json, endpoint: str, secret: str, end: str) -> Json:
     """The Subscription to be tried again by its server; with the secret, which the server may have hidden."""
     channel = {**there.get("channel", {}), "endpoint": endpoint, "header": [f"Authorization: Bearer {secret}"]}
@@ -94,13 +101,23 @@ def as_wished(subscription: Json, wanted: Json) -> bool:
 def topics_by_type(basics: Iterable[Json]) -> dict[str, str]:
     """The topics (`Basic` with the extensions of R5's SubscriptionTopic) that fire at every create and update of a type we read (SU-21)."""
     found: dict[str, str] = {}
-    for basic in basics:
-        canonical = next((_value(it) for it in _extensions(basic, f"{TOPIC}.url")), None)
-        for trigger in _extensions(basic, f"{TOPIC}.resourceTrigger"):
-            kind = str(next((_value(it) for it in _extensions(trigger, "resource")), "")).rpartition("/")[2]
-            if canonical and kind in SUBJECTS and _fires_always(trigger):
-                found.setdefault(kind, str(canonical))
+    for canonical, kind, trigger in _triggers(basics):
+        if canonical and kind in SUBJECTS and _fires_always(trigger):
+            found.setdefault(kind, canonical)
     return found
+
+
+def types_of_topic(basics: Iterable[Json], canonical: str) -> list[str]:
+    """The types whose changes fire a topic, each once; none where the server does not show it."""
+    return list(dict.fromkeys(kind for named, kind, _ in _triggers(basics) if kind and named == canonical.partition("|")[0]))
+
+
+def _triggers(basics: Iterable[Json]) -> Iterator[tuple[str, str, Json]]:
+    """The canonical of each topic, and of each trigger the type and the whole."""
+    for basic in basics:
+        canonical = next((_value(it) for it in _extensions(basic, *(f"{it}.url" for it in TOPIC))), None)
+        for trigger in _extensions(basic, *(f"{it}.resourceTrigger" for it in TOPIC)):
+            yield str(canonical or ""), str(next((_value(it) for it in _extensions(trigger, "resource")), "")).rpartition("/")[2], trigger
 
 
 def _fires_always(trigger: Json) -> bool:
@@ -109,8 +126,8 @@ def _fires_always(trigger: Json) -> bool:
     return interactions >= {"create", "update"} and not narrowed and not list(_extensions(trigger, "queryCriteria"))
 
 
-def _extensions(element: Json, url: str) -> Sequence[Json]:
-    return [it for it in element.get("extension", []) if isinstance(it, dict) and it.get("url") == url]
+def _extensions(element: Json, *urls: str) -> Sequence[Json]:
+    return [it for it in element.get("extension", []) if isinstance(it, dict) and it.get("url") in urls]
 
 
 def _value(extension: Json) -> Any:

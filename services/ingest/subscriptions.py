@@ -21,9 +21,11 @@ from services.ingest.subscription_resource import (
     as_wished,
     by_criteria,
     channel_of,
+    filtered,
     resource,
     topical,
     topics_by_type,
+    types_of_topic,
     wishes,
 )
 from shared.fhir.client import FhirClient
@@ -68,15 +70,17 @@ class Subscriptions:
     async def ensure(self, endpoint: Callable[[str], str], secret: str, topics: Iterable[str] = ()) -> list[Standing]:
         """Has the server notify us of every type we read, once each, and waits until it says that it will. Safe to repeat.
 
-        `endpoint` gives the address of a channel. With `topics` (canonicals) only these are subscribed to; without, a topic that the server
-        has and takes no Subscription to, as HAPI with R4, is done without.
+        `endpoint` gives the address of a channel. With `topics` (canonicals) only these are subscribed to, with a filter where the server
+        refuses that without one, as HAPI. Without, a topic that it refuses is done without: criteria tell the same.
         """
         said = await self._server.capabilities()
         if not said.allows("Subscription", "create"):
             raise Refused(
                 f"The FHIR server at {self._server.base_url} takes no Subscriptions: with FIGARO_SWEEP_SECONDS it is asked what changed."
             )
-        wanted = [topical(topic) for topic in topics] or wishes(await self._topics() if said.allows("Basic", "search-type") else {})
+        shown = await self._topics() if said.allows("Basic", "search-type") else []
+        named = [topical(topic) for topic in topics]
+        wanted = named or wishes(topics_by_type(shown))
         wanted = [wish for wish in wanted if wish.topical or said.of(wish.type) is not None]
         there = await self.ours()
         done: dict[str, tuple[Wish, str, str]] = {}
@@ -89,8 +93,12 @@ class Subscriptions:
             try:
                 done[wish.channel] = (wish, *await self._ensure(found[0] if found else None, made))
             except Rejected as error:
-                if not (wish.topical and wish.type):  # one that the operator has named
+                kinds = types_of_topic(shown, wish.criteria) if named else [wish.type]
+                if not wish.topical or not kinds:
                     raise
+                if named:
+                    done[wish.channel] = (wish, *await self._ensure(found[0] if found else None, filtered(made, kinds)))
+                    continue
                 log.info("topic_refused", type=wish.type, status=error.status)
                 there[wish.channel] = found[:1]
                 queue.extend(by_criteria(wish.type))
@@ -114,12 +122,12 @@ class Subscriptions:
                     found.setdefault(channel, []).append(subscription)
         return found
 
-    async def _topics(self) -> dict[str, str]:
+    async def _topics(self) -> list[Json]:
         try:
             found = await self._server.search("Basic", {"code": "SubscriptionTopic", "_count": "200"})
         except ServerAnswer:
-            return {}
-        return topics_by_type(json.loads(bytes(entry.resource)) for entry in found if entry.resource is not None)
+            return []
+        return [json.loads(bytes(entry.resource)) for entry in found if entry.resource is not None]
 
     async def _ensure(self, there: Json | None, made: Json) -> tuple[str, str]:
         """The id of the Subscription, and what was done."""
@@ -174,9 +182,9 @@ async def look_after(server: FhirClient, inbox: Inbox, place: str) -> dict[str, 
     heard = {row.name: row for row in await asyncio.to_thread(inbox.channels, server.base_url)}
     for channel, (first, *_) in there.items():
         status = str(first.get("status"))
-        beats = any("heartbeat" in str(it.get("url")) for it in first.get("channel", {}).get("extension", []))
         row = heard.get(channel)
-        if status == "active" and beats and (row is None or (row.heard or "") < now(-timedelta(seconds=2 * HEARTBEAT))):
+        # Many servers take the wish for a heartbeat and send none: only one that has come can be missed.
+        if status == "active" and row and row.heartbeat and (row.heard or "") < now(-timedelta(seconds=2 * HEARTBEAT)):
             status = await _asked(server, first["id"])
         found[channel] = {"subscription": f"Subscription/{first['id']}", "status": status, "ends": first.get("end")}
     await asyncio.to_thread(inbox.checked, server.base_url, found)

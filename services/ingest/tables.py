@@ -134,7 +134,8 @@ class Channel(SQLModel, table=True):
     """One way in which a server notifies us. `heard` is when it last did; `status` and `ends` are what the server says of the Subscription.
 
     `last_event` is the highest event number of a topic-based one, `missing` the first number that did not come. `restarts` counts how often
-    the server was asked to try again since it last worked for a while, `restart_at` is when it may be asked once more.
+    the server was asked to try again since it last worked for a while, `restart_at` is when it may be asked once more. `heartbeat` counts
+    the heartbeats that came.
     """
 
     base: str = Field(primary_key=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.ingest.notification import Change, Notification, notification, of_address
@@ -167,7 +168,9 @@ def test_su_44_a_focus_on_another_server_is_set_aside() -> None:
 def test_su_24_names_in_camel_case_and_instants_of_any_type_are_understood() -> None:
     """SU-16, SU-24: `notificationEvent` beside `notification-event`, `valueDate` beside `valueInstant`."""
     said = status(EVENT, event(4, "Condition/c1"), counted=4)
-    assert read(told(camel(said))) == read(told(said))
+    plain, renamed = read(told(said)), read(told(camel(said)))
+    assert about(renamed) == about(plain) == ["Condition/c1"]
+    assert msgspec.structs.replace(renamed, changes=()) == msgspec.structs.replace(plain, changes=())
 
 
 def test_su_23_entries_without_request_are_accepted() -> None:

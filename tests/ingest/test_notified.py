@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from services.ingest.channels import key, offered
+from services.ingest.instants import now
 from services.ingest.tables import Channel
 from shared.service.log import configure
 from tests.ingest.doorbell import JSON, SECRET, Bell, ringing
@@ -214,7 +215,7 @@ async def test_a_bundle_of_very_many_resources_is_taken_whole(tmp_path: Path) ->
     assert len(body) < 5_000_000
     async with ringing(tmp_path, NOBODY) as bell:
         assert (await bell.ring(body))[0] == 200
-        assert bell.ingest.inbox.waiting() == 20_000
+        assert bell.ingest.inbox.waiting() == {bell.base: 20_000}
 
 
 async def test_a_body_that_does_not_say_how_large_it_is_is_cut_off(bell: Bell) -> None:
@@ -241,7 +242,9 @@ async def test_what_engines_call_json_is_read(bell: Bell, kind: str) -> None:
 
 
 async def test_su_22_a_handshake_is_accepted_and_names_the_subscription(bell: Bell) -> None:
-    assert (await bell.ring(told(status(HANDSHAKE, counted=0))))[0] == 200
+    """SU-12, SU-22: with a Bundle for a Bundle; HAPI sends it as a transaction, and repeats what is answered otherwise."""
+    code, said = await bell.ring(told(status(HANDSHAKE, counted=0)))
+    assert (code, said["resourceType"], said["type"]) == (200, "Bundle", "transaction-response")
     stands = bell.stands()
     assert (stands.subscription, stands.status, stands.last_event, stands.missing) == ("Subscription/s1", "active", 0, None)
 
@@ -288,11 +291,37 @@ async def test_su_42_the_same_event_again_changes_nothing(bell: Bell) -> None:
     assert (stands.last_event, stands.missing) == (8, None)
 
 
+async def test_su_42_an_id_only_event_that_is_repeated_marks_nothing_new(bell: Bell) -> None:
+    """SU-42: the key is Subscription, number and what is told of it; another event of the same resource counts."""
+
+    async def outcomes() -> list[float]:
+        async with bell.session.get(f"{bell.url}/metrics") as answer:
+            text = await answer.text()
+        found = {line.partition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if "figaro_notices_total{" in line}
+        return [found.get(f'figaro_notices_total{{issuer="default",outcome="{outcome}"}}', 0.0) for outcome in ("marked", "repeated")]
+
+    before = await outcomes()
+    for number in (1, 1, 1, 2, 2):
+        await bell.ring(told(status(EVENT, event(number, "Condition/id-only"), counted=number)))
+    assert [now - then for now, then in zip(await outcomes(), before, strict=True)] == [2, 3]
+    assert "Condition/id-only" in bell.notices()
+
+
+async def test_su_16_su_42_after_falling_numbers_an_event_is_no_repetition(bell: Bell) -> None:
+    """SU-16: HAPI tells the day of an event only, so that after its restart the same number of the same resource is another event."""
+    for number in (1, 2, 3, 1, 2):
+        await bell.ring(told(status(EVENT, event(number, f"Condition/anew{number}"), counted=number)))
+        settled = bell.ingest.inbox.notices(now())
+        bell.ingest.inbox.take(bell.base, [], settled=settled)
+        assert f"Condition/anew{number}" in {notice.reference for notice in settled}
+
+
 async def test_su_44_a_notification_of_another_subscription_is_set_aside(bell: Bell) -> None:
     """SU-44: nothing is taken from it; the server will be asked."""
     await bell.ring(told(status(HANDSHAKE, counted=0)))
     code, said = await bell.ring(told(status(EVENT, event(1, "Condition/alien"), subscription="Subscription/other")))
-    assert (code, said["issue"][0]["severity"]) == (200, "warning")
+    outcome = said["entry"][0]["response"]["outcome"]
+    assert (code, outcome["issue"][0]["severity"]) == (200, "warning")
     assert "Condition/alien" not in bell.notices()
     assert bell.sweep() is not None
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,20 +15,23 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
 from sqlmodel import select
 from structlog.testing import capture_logs
 
 from services.ingest.instants import now
 from services.ingest.settings import IngestSettings
+from services.ingest.subscription_resource import HEARTBEAT as HEARTBEAT_SECONDS
 from services.ingest.subscription_resource import Wish, as_wished, resource, topical, topics_by_type, wishes
 from services.ingest.subscriptions import Standing, Subscriptions
 from services.ingest.tables import Channel
 from services.subscribing import address, subscribe
 from shared.fhir.client import FhirClient
-from shared.fhir.outcome import Refused
+from shared.fhir.outcome import Refused, Rejected, quoted, to_bytes
 from shared.fhir.r4 import complaints
 from tests.ingest.doorbell import SECRET, Bell, ringing
-from tests.ingest.topics import status
+from tests.ingest.topics import HEARTBEAT, status
+from tests.ingest.topics import told as told_of
 from tests.journeys.test_subscription import topic
 
 PLACE = "http://127.0.0.1:9/ingest"
@@ -74,7 +81,10 @@ def test_su_21_only_a_topic_that_fires_at_every_change_stands_for_a_type() -> No
     always, narrowed, created = topic("a", "Condition"), topic("b", "Observation"), topic("c", "Procedure")
     narrowed["extension"][1]["extension"].append({"url": "fhirPathCriteria", "valueString": "%current.status = 'final'"})
     created["extension"][1]["extension"].pop()
-    assert topics_by_type([always, narrowed, created, topic("d", "Encounter")]) == {"Condition": "https://ehr.example/topics/a"}
+    of_the_guide = topic("e", "Patient")  # whose examples have the trigger in the extension of R4B
+    of_the_guide["extension"][1]["url"] = of_the_guide["extension"][1]["url"].replace("/5.0/", "/4.3/")
+    found = topics_by_type([always, narrowed, created, topic("d", "Encounter"), of_the_guide])
+    assert found == {"Condition": "https://ehr.example/topics/a", "Patient": "https://ehr.example/topics/e"}
 
 
 def test_a_server_that_hides_the_header_is_believed() -> None:
@@ -128,7 +138,7 @@ async def test_what_is_missing_is_named_before_anything_is_asked(server: FhirCli
 
 
 def test_the_address_for_an_engine_is_made_without_a_network() -> None:
-    settings = IngestSettings(fhir_base="https://ehr.example/fhir", public_url=PLACE + "/", notification_secret=SECRET)
+    settings = IngestSettings(fhir_base="https://ehr.example/fhir", public_url=PLACE + "/", notification_secret=SecretStr(SECRET))
     assert address("https://ehr.example/fhir", settings).startswith(f"{PLACE}/notifications/default/push/")
 
 
@@ -142,6 +152,60 @@ async def test_su_10_a_server_without_subscriptions_is_told_from_one_that_has_th
     async with TestServer(app, host="127.0.0.1") as bare, FhirClient(str(bare.make_url("/fhir"))) as client:
         with pytest.raises(Refused, match="FIGARO_SWEEP_SECONDS"):
             await Subscriptions(client, PLACE).ensure(lambda channel: channel, SECRET)
+
+
+@pytest.mark.parametrize("command", ["subscribe {base}", "subscribe {base} --json-errors", "import {base} --to {folder}"])
+async def test_what_a_server_says_against_what_it_was_asked_is_shown_to_whoever_gave_the_command(command: str, tmp_path: Path) -> None:
+    """Without what a terminal takes for an order, and without our secret."""
+    rest = {"mode": "server", "resource": [{"type": "Subscription", "interaction": [{"code": "create"}]}, {"type": "Condition"}]}
+    words = f"HAPI-0011: criteria must be \x1b[31mA?b=c, not this one with Authorization: Bearer {SECRET.split()[0]}"
+
+    async def answer(request: web.Request) -> web.Response:
+        said: Json = {"resourceType": "Bundle", "type": "searchset"}
+        if request.path.endswith("/metadata"):
+            said = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]}
+        if refused := request.method == "POST" or "export" in request.path:
+            said = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "processing", "diagnostics": words}]}
+        return web.json_response(said, status=422 if refused else 200, content_type="application/fhir+json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    async with TestServer(app, host="127.0.0.1") as strict:
+        base = str(strict.make_url("/fhir"))
+        env = {"FIGARO_FHIR_BASE": base, "FIGARO_PUBLIC_URL": PLACE, "FIGARO_NOTIFICATION_SECRET": SECRET}
+        given = command.format(base=base, folder=tmp_path / "export").split()
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", "from services.cli import main; main()", *given],
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    said = json.loads(done.stderr)["issue"][-1]["diagnostics"] if "--json-errors" in given else done.stderr
+    assert "HAPI-0011: criteria must be [31mA?b=c, not this one with Authorization: Bearer …" in said
+    assert "its own issues tell why." in done.stderr or given[0] == "import"
+
+
+async def test_what_a_server_says_of_a_patient_is_not_shown_and_where_to_look_is() -> None:
+    said = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "processing", "diagnostics": "Zxqname is wrong"}]}
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(said, status=422, content_type="application/fhir+json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    async with TestServer(app, host="127.0.0.1") as strict, FhirClient(str(strict.make_url("/fhir"))) as client:
+        with pytest.raises(Rejected, match="look into its log") as caught:
+            await client.search("Condition", {"patient": "1"})
+        assert quoted(caught.value) == []
+        assert b"Zxqname" not in to_bytes(caught.value, quoting=True)
+        with pytest.raises(Rejected, match=r"its own issues tell why\.$") as asked:
+            await client.capabilities()
+        assert quoted(asked.value) == ["Zxqname is wrong"]
+        assert b"Zxqname" not in to_bytes(asked.value), "an HTTP answer of ours quotes nobody"
 
 
 async def test_su_28_a_subscription_in_error_or_gone_shows_in_health_and_metrics_and_a_sweep_goes_on(
@@ -168,7 +232,8 @@ async def test_su_28_a_subscription_in_error_or_gone_shows_in_health_and_metrics
         assert 'figaro_subscription_active{channel="condition",issuer="default"} 0.0' in text
         assert 'figaro_subscription_active{channel="extent",issuer="default"} 1.0' in text
         assert 'figaro_sweep_age_seconds{issuer="default"}' in text
-        assert f"figaro_waiting {bell.ingest.inbox.waiting()}.0" in text
+        waiting = bell.ingest.inbox.waiting().get(bell.base, 0)
+        assert f'figaro_waiting{{issuer="default"}} {waiting}.0' in text
     await subscribe(server.base_url, told(server), remove=True, topics=())
 
 
@@ -213,6 +278,13 @@ def past(bell: Bell, channel: str) -> None:
             row.restart_at = now(-timedelta(seconds=1))
 
 
+def unheard(bell: Bell, channel: str) -> None:
+    """As if it had been quiet for longer than two heartbeats take."""
+    with bell.ingest.ledger.transaction() as session:
+        for row in session.exec(select(Channel).where(Channel.name == channel)):
+            row.heard = now(-timedelta(seconds=2 * HEARTBEAT_SECONDS + 1))
+
+
 @pytest.mark.parametrize("allowed", [True, False])
 async def test_su_28_where_we_may_not_write_subscriptions_that_is_logged_and_not_asked_at_every_round(
     tmp_path: Path, allowed: bool
@@ -253,7 +325,7 @@ async def test_su_28_where_we_may_not_write_subscriptions_that_is_logged_and_not
 
 
 async def test_su_26_a_topic_whose_heartbeat_has_stopped_is_asked_and_called_silent(tmp_path: Path) -> None:
-    """SU-26, SU-27: by `$status`."""
+    """SU-26, SU-27: by `$status`; one that never had a heartbeat is not asked about it."""
     there = resource(topical("https://t.example/c"), f"{PLACE}/notifications/default/topic-x/y", SECRET, "2027-01-01T00:00:00Z")
     said = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": status("query-status", counted=3)}]}
     found = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": {**there, "id": "s1", "status": "active"}}]}
@@ -267,6 +339,10 @@ async def test_su_26_a_topic_whose_heartbeat_has_stopped_is_asked_and_called_sil
     app = web.Application()
     app.router.add_get("/{rest:.*}", answer)
     async with TestServer(app, host="127.0.0.1") as bare, ringing(tmp_path, str(bare.make_url("/fhir")), public_url=PLACE) as bell:
+        await bell.ingest.rounds.sweep(bell.base)
+        assert [channel.status for channel in bell.ingest.inbox.channels()] == ["active"], "HAPI sends none, whatever it is asked for"
+        await bell.at("topic-x").ring(told_of(status(HEARTBEAT, counted=3)))
+        unheard(bell, "topic-x")
         await bell.ingest.rounds.sweep(bell.base)
         assert [channel.status for channel in bell.ingest.inbox.channels()] == ["silent"]
         await bell.at("topic-x").ring(b"")

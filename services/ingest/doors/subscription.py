@@ -28,6 +28,11 @@ router = APIRouter(prefix="/notifications", tags=["notifications"], dependencies
 log = structlog.get_logger("figaro.ingest")
 
 
+class _Sent(msgspec.Struct):
+    resourceType: str = ""  # noqa: N815
+    type: str = ""
+
+
 @router.get("/{issuer}/{channel}/{key}")
 async def looked_at(request: Request, issuer: str, channel: str, key: str) -> Response:
     """Whether address and secret are right; some engines ask before they send."""
@@ -39,7 +44,8 @@ async def looked_at(request: Request, issuer: str, channel: str, key: str) -> Re
 async def notified(request: Request, issuer: str, channel: str, key: str) -> Response:
     """An empty ping, a resource, a Bundle, or a notification of a topic."""
     ingest, sender = _admitted(request, issuer, channel, key)
-    return await _take(request, ingest, sender, channel, notification(await _body(request), sender.base))
+    body = await _body(request)
+    return await _take(request, ingest, sender, channel, notification(body, sender.base), as_transaction=_is_transaction(body))
 
 
 @router.api_route("/{issuer}/{channel}/{key}/{place:path}", methods=["PUT", "POST", "DELETE"])
@@ -65,7 +71,9 @@ def _admitted(request: Request, issuer: str, channel: str, key: str) -> tuple[In
     return ingest, sender
 
 
-async def _take(request: Request, ingest: Ingest, sender: Issuer, channel: str, said: Notification) -> Response:
+async def _take(
+    request: Request, ingest: Ingest, sender: Issuer, channel: str, said: Notification, *, as_transaction: bool = False
+) -> Response:
     marked: Marked = await asyncio.to_thread(ingest.inbox.accept, sender.base, channel, said)
     _count(request, sender.id, marked=marked.new, repeated=marked.repeated, own=said.own, passed=said.passed, set_aside=said.set_aside)
     log.info(
@@ -80,16 +88,32 @@ async def _take(request: Request, ingest: Ingest, sender: Issuer, channel: str, 
         alien=marked.alien,
     )
     if marked.alien:
-        return _said("This is another Subscription's address; nothing was taken from the notification.", "warning")
-    if said.set_aside:
-        return _said(f"Stored; {said.set_aside} resources do not say which patient of this server they are of.", "warning")
-    return _said("Stored.")
+        text, severity = "This is another Subscription's address; nothing was taken from the notification.", "warning"
+    elif said.set_aside:
+        text, severity = f"Stored; {said.set_aside} resources do not say which patient of this server they are of.", "warning"
+    else:
+        text, severity = "Stored.", "information"
+    return _said(text, severity, as_transaction=as_transaction)
 
 
-def _said(text: str, severity: str = "information") -> Response:
-    """HAPI reads the reply as FHIR, and takes `{}` for an error (SU-12)."""
-    outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": severity, "code": "informational", "details": {"text": text}}]}
-    return Response(msgspec.json.encode(outcome), media_type=FHIR_JSON)
+def _is_transaction(body: bytes) -> bool:
+    """Whether HAPI has sent it as a transaction: a Bundle of its payload search criteria, or a notification of a topic."""
+    try:
+        sent = msgspec.json.decode(body, type=_Sent)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # an empty ping
+        return False
+    return sent.resourceType == "Bundle" and sent.type in ("transaction", "history")
+
+
+def _said(text: str, severity: str = "information", *, as_transaction: bool = False) -> Response:
+    """HAPI reads the reply as FHIR, and takes `{}` for an error (SU-12); of a transaction it repeats what is answered with no Bundle."""
+    said: dict[str, Any] = {
+        "resourceType": "OperationOutcome",
+        "issue": [{"severity": severity, "code": "informational", "details": {"text": text}}],
+    }
+    if as_transaction:
+        said = {"resourceType": "Bundle", "type": "transaction-response", "entry": [{"response": {"status": "200", "outcome": said}}]}
+    return Response(msgspec.json.encode(said), media_type=FHIR_JSON)
 
 
 def _count(request: Request, issuer: str, **outcomes: int) -> None:

@@ -24,6 +24,8 @@ import ca.uhn.fhir.jpa.subscription.channel.config.SubscriptionChannelConfig;
 import ca.uhn.fhir.jpa.subscription.match.config.SubscriptionProcessorConfig;
 import ca.uhn.fhir.jpa.subscription.match.deliver.email.IEmailSender;
 import ca.uhn.fhir.jpa.subscription.submit.config.SubscriptionSubmitterConfig;
+import ca.uhn.fhir.jpa.topic.R4SubscriptionTopicLoader;
+import ca.uhn.fhir.jpa.topic.SubscriptionTopicConfig;
 import ca.uhn.fhir.narrative2.NullNarrativeGenerator;
 import ca.uhn.fhir.rest.api.EncodingEnum;
 import ca.uhn.fhir.rest.server.RestfulServer;
@@ -61,7 +63,7 @@ import org.springframework.transaction.PlatformTransactionManager;
  * loopback only.
  *
  * <p>It keeps HAPI's strict defaults (referential integrity, unknown search parameters refused) and
- * adds rest-hook Subscriptions and bulk export. It calls nobody but the endpoints of those Subscriptions: no
+ * adds rest-hook Subscriptions, topics and bulk export. It calls nobody but the endpoints of those Subscriptions: no
  * terminology server, no packages, no validation. Every search is run anew, never answered from an
  * earlier result.
  */
@@ -78,6 +80,7 @@ import org.springframework.transaction.PlatformTransactionManager;
   SubscriptionSubmitterConfig.class,
   SubscriptionProcessorConfig.class,
   SubscriptionChannelConfig.class,
+  SubscriptionTopicConfig.class,
   ThreadPoolFactoryConfig.class
 })
 public class HapiServer {
@@ -99,6 +102,8 @@ public class HapiServer {
     var jobs = context.getBean(IJobMaintenanceService.class);
     var rounds = Executors.newSingleThreadScheduledExecutor();
     rounds.scheduleWithFixedDelay(() -> further(jobs), 250, 250, TimeUnit.MILLISECONDS);
+    var topics = context.getBean(R4SubscriptionTopicLoader.class);
+    rounds.scheduleWithFixedDelay(() -> read(topics), 1, 1, TimeUnit.SECONDS);
     System.out.printf("HAPI ready http://127.0.0.1:%d/fhir%n", context.getWebServer().getPort());
     if (List.of(args).contains("--until-eof")) {
       System.in.transferTo(OutputStream.nullOutputStream());
@@ -113,6 +118,15 @@ public class HapiServer {
       jobs.runMaintenancePass();
     } catch (RuntimeException notNow) {
       // The database was busy or is closing: the next pass comes soon, or none is needed.
+    }
+  }
+
+  /** HAPI itself looks once a minute whether there are other topics. */
+  private static void read(R4SubscriptionTopicLoader topics) {
+    try {
+      topics.forceRefresh();
+    } catch (RuntimeException notNow) {
+      // As above.
     }
   }
 
