@@ -22,6 +22,8 @@ SHOWN: Final = 20
 _EVERY: Final = 5_000  # lines
 _PATIENT = re.compile(r"(?:^|/)(Patient/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?$")
 
+_NAME = re.compile(r"[A-Za-z\-]{1,40}")
+
 
 class _Reference(msgspec.Struct):
     reference: str | None = None
@@ -83,7 +85,7 @@ def _count(line: Line, found: Holding, chosen: Callable[[Finding], bool], fault:
     if line.kind == "OperationOutcome":
         _outcome(line, found)
         return
-    found.kinds[line.kind] += 1
+    found.kinds[_known(line.kind)] += 1
     if line.kind != "Condition":
         return
     try:
@@ -104,4 +106,9 @@ def _count(line: Line, found: Holding, chosen: Callable[[Finding], bool], fault:
 
 def _outcome(line: Line, found: Holding) -> None:
     """Severity and code only: the server's words may name a patient, and stay in the file."""
-    found.said.update((issue.severity, issue.code) for issue in issues_of(line.raw))
+    found.said.update((_known(issue.severity), _known(issue.code)) for issue in issues_of(line.raw))
+
+
+def _known(name: str) -> str:
+    """A type or a code for the terminal; one that FHIR cannot have is not repeated."""
+    return name if _NAME.fullmatch(name) else "other"

@@ -19,7 +19,7 @@ from yarl import URL
 from shared.fhir.capability import Capabilities
 from shared.fhir.client import FhirClient
 from shared.fhir.guard import fhir_base
-from shared.fhir.outcome import FigaroError, NotFound, Rejected, ServerAnswer, Unauthorised, Unavailable
+from shared.fhir.outcome import FigaroError, NotFound, Rejected, ServerAnswer, Unauthorised, Unavailable, printable
 from shared.fhir.write_mode import CHOICE, Offer, writing
 from shared.service.settings import Settings
 from shared.smart.clients import Open, Role
@@ -101,14 +101,14 @@ def table(rows: Iterable[Row], title: str) -> Table:
     found.add_column("answer", no_wrap=True)
     found.add_column("in detail", overflow="fold")
     for row in rows:
-        found.add_row(row.what, Text(row.answer, style=_COLOURS[row.answer]), Text(row.says))
+        found.add_row(row.what, Text(row.answer, style=_COLOURS[row.answer]), Text(printable(row.says)))
     return found
 
 
 def lines(rows: Sequence[Row]) -> str:
     """The rows as plain text, one a line, for a pipe."""
     width = max(len(row.what) for row in rows)
-    return "\n".join(f"{row.what:{width}}  {row.answer:8}  {row.says}" for row in rows)
+    return "\n".join(f"{row.what:{width}}  {row.answer:8}  {printable(row.says)}" for row in rows)
 
 
 def _version(said: Capabilities) -> Row:

@@ -22,7 +22,7 @@ from services.keys_commands import keys
 from services.knowledge_commands import Policies, knowledge
 from services.serve_command import serve
 from services.subscribe_command import subscribe
-from shared.fhir.outcome import FigaroError, Refused, Unreadable, to_bytes
+from shared.fhir.outcome import FigaroError, Refused, Unreadable, printable, quoted, to_bytes
 
 if TYPE_CHECKING:
     from shared.oncology.record import Record
@@ -52,15 +52,19 @@ Policy = Annotated[
 JsonErrors = Annotated[bool, typer.Option("--json-errors", help="Errors as FHIR OperationOutcome.")]
 
 
+def _words(error: FigaroError) -> str:
+    return "\n".join([*map(printable, str(error).splitlines()), *(f"  It says: {text}" for text in quoted(error))])
+
+
 def main() -> None:
     """Runs a command; an error of ours becomes one sentence on standard error, and never a traceback."""
     try:
         app(prog_name="figaro")
     except FigaroError as error:
         if "--json-errors" in sys.argv:
-            sys.stderr.buffer.write(to_bytes(error) + b"\n")
+            sys.stderr.buffer.write(to_bytes(error, quoting=True) + b"\n")
         else:
-            sys.stderr.write(f"figaro: {error}\n")
+            sys.stderr.write(f"figaro: {_words(error)}\n")
         raise SystemExit(UNREADABLE if isinstance(error, Unreadable | Refused) else 1) from None
     except BrokenPipeError:
         # The reader has gone (`figaro stage … | head`): there is nobody left to tell.
@@ -184,7 +188,7 @@ def _answer(file: str, as_of: str | None, answering: Callable[[Record], bytes], 
                 raise line.error
             if line.error is not None:
                 broken = True
-                sys.stderr.write(f"figaro: {line.error}\n")
+                sys.stderr.write(f"figaro: {_words(line.error)}\n")
             sys.stdout.buffer.write(line.answer + b"\n")
     sys.stdout.flush()
     if broken:

@@ -47,6 +47,8 @@ def bulk_import(
     if remote and to is None:
         raise Refused("Say where the files go: --to DIR. They hold patients, and only you can read them there.", code="required")
     if not remote and (to or group or system or type or filter or since):
+        if not Path(source).exists():
+            raise Refused(f"{source} is no folder here, and a server's address begins with http:// or https://.", code="value")
         raise Refused("These options are for a server; a folder is read as it is.")
     known = rules()
 

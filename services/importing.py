@@ -22,7 +22,7 @@ from services.ingest.settings import IngestSettings
 from shared.fhir.bulk_job import Job, Told, export, held
 from shared.fhir.bulk_manifest import Ask
 from shared.fhir.bulk_wire import BulkLimits, BulkWire
-from shared.fhir.outcome import Unreadable
+from shared.fhir.outcome import Refused, Unreadable
 from shared.fhir.pace import Pace
 from shared.oncology.record import Finding
 from shared.smart.issuers import Issuers, issuers_of
@@ -47,6 +47,7 @@ async def bulk_import(
         job = await fetch(base_url, wanted, settings, bar) if base_url else held(wanted.folder)
         if job is not None and not job.complete:
             raise Unreadable(f"The export in {wanted.folder} is not complete: give its server once more, with the same options and --to.")
+        base = server_of(job, settings) if wanted.at_once is not None else ""
         task = bar.add_task("read the files", total=None)
         holding = await asyncio.to_thread(
             read, wanted.folder, chosen, manifest=job.manifest if job else None, told=lambda lines: bar.update(task, completed=lines)
@@ -54,10 +55,10 @@ async def bulk_import(
         bar.update(task, total=sum(holding.of_file.values()))
         ended: Counter[str] | None = None
         if wanted.at_once is not None:
-            ended = await cases(sorted(holding.patients), job, wanted.at_once, settings, bar)
+            ended = await cases(sorted(holding.patients), base, job, wanted.at_once, settings, bar)
     out.print(table(holding, ended))
     for text in notes(holding, job):
-        messages.print(text, style=None, highlight=False, markup=False)
+        messages.print(text, style=None, highlight=False, markup=False, soft_wrap=True)
     return 2 if holding.unreadable else 1 if holding.incomplete or (ended or Counter())["stuck"] else 0
 
 
@@ -87,9 +88,8 @@ async def fetch(base_url: str, wanted: Wanted, settings: IngestSettings, bar: Pr
         return await export(wire, wanted.ask, wanted.folder, told=Told(progress, files))
 
 
-async def cases(patients: Sequence[str], job: Job | None, at_once: int, settings: IngestSettings, bar: Progress) -> Counter[str]:
-    """Hands these patients to the running services, `at_once` under way at most; how their cases have ended."""
-    base = _issuers(settings, job.base if job else None)(job.base if job else None).base
+async def cases(patients: Sequence[str], base: str, job: Job | None, at_once: int, settings: IngestSettings, bar: Progress) -> Counter[str]:
+    """Hands these patients of the server at `base` to the running services, `at_once` under way at most; how their cases have ended."""
     ledger = await asyncio.to_thread(Ledger, settings.ledger_url)
     try:
         task = bar.add_task("pull, stage, recommend, write back", total=len(patients))
@@ -98,6 +98,14 @@ async def cases(patients: Sequence[str], job: Job | None, at_once: int, settings
         return await doors.open(patients, since=since, seen=lambda done: bar.update(task, completed=done))
     finally:
         ledger.close()
+
+
+def server_of(job: Job | None, settings: IngestSettings) -> str:
+    """The base of the server that the patients are on. Raises Refused where nothing says which, or it is not in the settings."""
+    issuers = _issuers(settings, job.base if job else None)
+    if job is None and issuers.default is None:
+        raise Refused("Say on which server these patients are: FIGARO_FHIR_BASE, as the running `figaro serve` has it.", code="required")
+    return issuers(job.base if job else None).base
 
 
 def _issuers(settings: IngestSettings, base_url: str | None) -> Issuers:

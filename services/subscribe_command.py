@@ -24,6 +24,7 @@ def subscribe(
 
     from services import subscribing
     from services.ingest.settings import IngestSettings
+    from shared.fhir.outcome import printable
     from shared.service.log import configure
     from shared.service.settings import load
 
@@ -36,6 +37,6 @@ def subscribe(
     Console(width=None if sys.stdout.isatty() else 150).print(subscribing.table(stands))
     for one in stands:
         if not one.works:
-            sys.stderr.write(f"figaro: {one.reference} is {one.status}. {one.error}\n")
+            sys.stderr.write(f"figaro: {printable(f'{one.reference} is {one.status}. {one.error}')}\n")
     if not all(one.works for one in stands):
         raise typer.Exit(1)

@@ -7,11 +7,12 @@ from contextlib import AsyncExitStack
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from services.ingest.channels import PUSH, Channels
 from services.ingest.settings import IngestSettings
 from services.ingest.subscriptions import Standing, Subscriptions
-from shared.fhir.outcome import Refused
+from shared.fhir.outcome import Refused, printable
 from shared.smart.issuers import Issuer, Issuers, issuers_of
 from shared.smart.servers import Servers, reaching
 
@@ -52,5 +53,6 @@ def table(stands: Sequence[Standing]) -> Table:
         found.add_column(column, no_wrap=True)
     for one in stands:
         criteria = one.criteria if len(one.criteria) <= WIDE else f"{one.criteria[: WIDE - 2]} …"
-        found.add_row(one.channel, criteria, one.reference.partition("/")[2], one.status, one.ends, one.done)
+        cells = (one.channel, criteria, one.reference.partition("/")[2], one.status, one.ends, one.done)
+        found.add_row(*(Text(printable(cell)) for cell in cells))
     return found

@@ -22,6 +22,7 @@ from dbos import error as dbos_errors
 
 from services.ingest.instants import now
 from services.ingest.ledger import Ledger
+from services.ingest.migrations import for_us_alone
 from services.ingest.settings import IngestSettings
 from services.ingest.steps import Steps
 from services.ingest.tables import Case
@@ -83,6 +84,7 @@ class Conductor:
             "scheduler_polling_interval_sec": 1.0,
         }
         logging.getLogger("dbos").addHandler(logging.NullHandler())  # else DBOS prints by itself, past our log's rules
+        await asyncio.to_thread(for_us_alone, settings.workflow_url)  # else the folder decides who may read what DBOS writes
         DBOS(config=config)
 
         @DBOS.workflow(name="case", max_recovery_attempts=settings.recoveries)

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from pydantic import SecretStr
 
+from services.ingest.settings import IngestSettings
 from shared.fhir.answer import from_outcome
 from shared.fhir.outcome import Unavailable
 from shared.oncology.act import Act, Acted
@@ -37,16 +38,36 @@ class Publication(msgspec.Struct, frozen=True):
 class Neighbours:
     """Staging and recommend, each at its URL. Values go as JSON bytes, so that what is answered is what is kept.
 
-    `secret` is the one by which our services know one another.
+    `secret` is the one by which our services know one another; `staging_secret` staging's, where it has one of its own.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, *, staging_url: str, recommend_url: str, timeout: float, secret: SecretStr | None = None
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        staging_url: str,
+        recommend_url: str,
+        timeout: float,
+        secret: SecretStr | None = None,
+        staging_secret: SecretStr | None = None,
     ) -> None:
         self._session = session
         self._urls = {"staging": staging_url.rstrip("/"), "recommend": recommend_url.rstrip("/")}
-        self._known = {SERVICE: secret.get_secret_value()} if secret else {}
+        secrets = {"staging": staging_secret or secret, "recommend": secret}
+        self._known = {name: {SERVICE: known.get_secret_value()} if known else {} for name, known in secrets.items()}
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
+
+    @classmethod
+    def of(cls, settings: IngestSettings, session: aiohttp.ClientSession) -> Neighbours:
+        """As the settings have them."""
+        return cls(
+            session,
+            staging_url=settings.staging_url,
+            recommend_url=settings.recommend_url,
+            timeout=settings.neighbour_seconds,
+            secret=settings.service_secret,
+            staging_secret=settings.staging_secret,
+        )
 
     async def stage(self, record: bytes) -> tuple[Staging, bytes]:
         """The Staging of a Record, typed and as sent. Raises what staging raised, or Unavailable."""
@@ -83,7 +104,7 @@ class Neighbours:
             return False
 
     async def _post(self, name: str, route: str, body: bytes, kind: type[T], *, authorization: str | None = None) -> tuple[T, bytes]:
-        headers = {"Content-Type": "application/json", **self._known, **({"Authorization": authorization} if authorization else {})}
+        headers = {"Content-Type": "application/json", **self._known[name], **({"Authorization": authorization} if authorization else {})}
         if request_id := structlog.contextvars.get_contextvars().get("request_id"):
             headers["X-Request-Id"] = str(request_id)
         try:

@@ -79,13 +79,7 @@ async def start(settings: IngestSettings, stack: AsyncExitStack) -> Ingest:
     session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False))
     reach = await stack.enter_async_context(reaching(issuers, settings.fhir_networks))
     servers = Servers(issuers, "read", reach)
-    neighbours = Neighbours(
-        session,
-        staging_url=settings.staging_url,
-        recommend_url=settings.recommend_url,
-        timeout=settings.neighbour_seconds,
-        secret=settings.service_secret,
-    )
+    neighbours = Neighbours.of(settings, session)
     answering = hooks(issuers, ledger, neighbours, reach, settings)
     inbox, channels = Inbox(ledger), Channels(issuers, settings)
     for issuer, why in channels.unreadable():

@@ -39,11 +39,13 @@ class IngestSettings(Settings):
     """The key of the hashes by which the audit log names patients. Without it a line of that log names the case only."""
     staging_url: str = "http://127.0.0.1:8001"
     recommend_url: str = "http://127.0.0.1:8002"
+    staging_secret: SecretStr | None = Field(default=None, min_length=16)
+    """What staging, in a process of its own, has as its `service_secret`, where that is not ours: so it holds nothing that writes."""
     neighbour_seconds: float = 120
     data_directory: Path = Path("var")
     """Where the two SQLite files are, when there is no `database_url`."""
-    database_url: str | None = None
-    """postgresql://…: needed as soon as two processes share the cases."""
+    database_url: str | None = Field(default=None, repr=False)
+    """postgresql://…: needed as soon as two processes share the cases. It may hold a password, and is not printed."""
     executor: str = "ingest"
     """This process among those that share a database. Each has a name of its own, and keeps it: after a restart it resumes its cases."""
     concurrency: int = Field(default=4, ge=1)
@@ -75,6 +77,8 @@ class IngestSettings(Settings):
     """How many launches, and how many returns from a sign-in, one client address may begin."""
     rate_hooks: Rate = "50/second"
     """How many CDS Hooks one client address, and one FHIR server, may call."""
+    rate_pages: Rate = "300/minute"
+    """How many pages, sources, sheets and decisions one launch may ask for."""
     session_key: SecretStr | None = Field(default=None, min_length=32)
     """What the tokens of launches are encrypted by. Without it a random key of this process is: its sessions end with it."""
     session_hours: float = Field(default=8, gt=0, le=24)

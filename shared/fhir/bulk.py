@@ -20,7 +20,7 @@ from yarl import URL
 
 from shared.fhir.bulk_manifest import Ask, Manifest, manifest
 from shared.fhir.bulk_wire import BulkWire
-from shared.fhir.outcome import FigaroError, NotFhir, NotFound, Rejected, Unavailable
+from shared.fhir.outcome import FigaroError, NotFhir, NotFound, Rejected, Unavailable, printable
 from shared.fhir.refusal import seconds
 
 _KICK_OFF: Final = {"Accept": "application/fhir+json", "Prefer": "respond-async"}
@@ -53,7 +53,7 @@ class BulkExports:
         except (NotFound, Rejected) as error:
             text = f"The FHIR server at {self._wire.base} starts no export of {ask.about} ({error.status})"
             advice = "it may have bulk export at another level, or not at all: `figaro check` shows which it names."
-            raise Rejected(f"{text}: {advice}", status=error.status, outcome=error.outcome) from error
+            raise Rejected(f"{text}: {advice}", status=error.status, outcome=error.outcome, quotable=error.quotable) from error
 
     async def wait(self, status: str, *, told: Callable[[str], None] = lambda _: None) -> Manifest:
         """The manifest, once the export is ready; `told` gets the server's own word on its progress.
@@ -112,7 +112,7 @@ class BulkExports:
     async def _polled(self, url: URL) -> Manifest | tuple[float | None, str]:
         async with self._wire.ask("GET", url, what="wait for an export", headers=_POLL) as answer:
             if answer.status == 202:
-                progress = "".join(filter(str.isprintable, answer.headers.get("X-Progress", "")))[:_PROGRESS]
+                progress = printable(answer.headers.get("X-Progress", ""))[:_PROGRESS]
                 return seconds(answer.headers.get("Retry-After")), progress
             said = await self._wire.body(answer, self._wire.place("manifest of an export"), self._limits.manifest)
         return manifest(said, str(self._wire.base))

@@ -6,7 +6,7 @@ Source: HL7 FHIR Bulk Data Access 2.0.0 (STU2), "Kick-off Request" and "Complete
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -20,7 +20,7 @@ NDJSON: Final = "application/fhir+ndjson"
 _KIND = re.compile(r"[A-Za-z]{1,40}")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ class _Link(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`error` and `outcome` hold OperationOutcomes, `deleted` Bundles of what is gone. The next export is since `transaction_time`."""
 
-    transaction_time: str
+    transaction_time: Annotated[str, msgspec.Meta(pattern=rf"^{_INSTANT.pattern}\Z")]  # it is printed, and sent as `_since`
     requires_access_token: bool
     output: tuple[File, ...]
     error: tuple[File, ...] = ()
@@ -133,4 +133,5 @@ def manifest(body: bytes, base: str) -> Manifest:
     try:
         return msgspec.json.decode(body, type=Manifest)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise NotFhir(f"The FHIR server at {base} ended its export with something that is no manifest of files.") from error
+        why = ": transactionTime has to be a FHIR instant, from which the next export starts" if "transactionTime" in str(error) else ""
+        raise NotFhir(f"The FHIR server at {base} ended its export with something that is no manifest of files{why}.") from error

@@ -92,7 +92,7 @@ class BulkWire:
                 if response.status >= 300:
                     received = {name.lower(): value for name, value in response.headers.items()}
                     said = await self.body(response, place, _REFUSAL, cut=True)
-                    raise refusal(Reply(response.status, received, said), place, writing=False)
+                    raise refusal(Reply(response.status, received, said), place, writing=False, quotable=what.endswith(" an export"))
                 yield response
             finally:
                 if response.content.at_eof():

@@ -59,14 +59,20 @@ def on_listed_host(base: URL, link: str, hosts: Sequence[str]) -> URL:
         raise NotFhir(f"The FHIR server at {base} names an address that cannot be read, so it was not asked.")
     if _origin(url) == _origin(base):
         return url
-    if url.host not in hosts and f"{url.host}:{url.port}" not in hosts:
+    if not listed(url, hosts):
+        where = url.host_port_subcomponent
         raise NotFhir(
-            f"The FHIR server at {base} sends us to {url.host}:{url.port}, which is not that server, so it was not asked: if it is right, "
-            "add that host to `hosts` of the issuer."
+            f"The FHIR server at {base} sends us to {where}, which is not that server, so it was not asked: if it is right, "
+            f"add {where} to `hosts` of the issuer in the file of FIGARO_ISSUERS (without one, write it as docs/backend-services.md shows)."
         )
     if url.scheme != "https" and not is_loopback(url):
         raise NotFhir(f"The FHIR server at {base} sends us to {url.host} over plain http, so it was not asked: it has to be https.")
     return url
+
+
+def listed(url: URL, hosts: Sequence[str]) -> bool:
+    """Whether the host is on the list of an issuer: an entry without a port is the usual port of the scheme, and no other."""
+    return bool({url.host_port_subcomponent, f"{url.host_subcomponent}:{url.port}"} & set(hosts))
 
 
 def below(base: URL, url: URL) -> bool:
@@ -119,16 +125,21 @@ class Reach:
             ip = _plain(ip_address(address.partition("%")[0]))
         except ValueError:
             return False
-        if ip in _METADATA:
+        if ip in _METADATA or (ip.version == 6 and {IPv4Address(int(ip) & 0xFFFFFFFF), ip.sixtofour} & _METADATA):
             return False
         if any(ip in network for network in self._networks):
             return True
-        return ip.is_global and not ip.is_multicast and not (ip.version == 6 and (ip.sixtofour or ip.teredo))
+        if ip.version == 6 and (ip not in _PUBLIC or ip.sixtofour or ip.teredo):
+            return False
+        return ip.is_global and not ip.is_multicast
 
 
-# AWS, Azure, Google and OpenStack; containers on AWS; AWS over IPv6; Alibaba.
-_METADATA = frozenset(map(ip_address, ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200")))
+# AWS, Azure, Google and OpenStack; containers on AWS; AWS over IPv6; Alibaba; Azure's own server; Oracle.
+_METADATA: frozenset[IPv4Address | IPv6Address | None] = frozenset(
+    map(ip_address, ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"))
+)
 _NAT64 = ip_network("64:ff9b::/96")
+_PUBLIC = ip_network("2000::/3")  # all that IANA gives out; the rest is for one site, or wraps IPv4 in ways of old or of the house
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:

@@ -21,6 +21,7 @@ stands in `outcome` only, because diagnostics may quote the patient.
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Final, Literal, TypedDict, Unpack
 
 import msgspec
@@ -29,6 +30,24 @@ ERRORS: Final = "https://figaro.example/fhir/CodeSystem/errors"
 OUTCOME_UNKNOWN: Final = "outcome-unknown"
 
 Severity = Literal["fatal", "error", "warning", "information"]
+
+
+def printable(text: str) -> str:
+    """What somebody else has written, for a terminal: without the characters that a terminal takes for orders, on one line."""
+    return "".join(filter(str.isprintable, text))
+
+
+def quoted(error: FigaroError) -> list[str]:
+    """What the server said itself, for the eyes of whoever gave the command and for no log; none where it may quote a patient."""
+    if not error.quotable:
+        return []
+    texts = [_SECRET.sub("Bearer …", printable(issue.text)) for issue in error.outcome if issue.text]
+    return [text[:_QUOTED] for text in dict.fromkeys(texts)][:_QUOTES]
+
+
+_SECRET: Final = re.compile(r"bearer\s+[^\s\"',]+", re.IGNORECASE)  # of a Subscription's header
+_QUOTED: Final = 500
+_QUOTES: Final = 5
 
 
 class OutcomeIssue(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,10 +63,14 @@ class _Common(TypedDict, total=False):
     status: int | None
     code: str | None
     outcome: tuple[OutcomeIssue, ...]
+    quotable: bool
 
 
 class FigaroError(Exception):
-    """The root. `status` is the HTTP status we answer with, `code` a FHIR issue type, `outcome` what a server said."""
+    """The root. `status` is the HTTP status we answer with, `code` a FHIR issue type, `outcome` what a server said.
+
+    `quotable`: the exchange was about no patient, so that `outcome` quotes none.
+    """
 
     kind: ClassVar[str] = "error"
     status: int = 500
@@ -58,6 +81,7 @@ class FigaroError(Exception):
         super().__init__(text)
         self.text = text
         self.outcome = common.get("outcome", ())
+        self.quotable = common.get("quotable", False)
         self.status = common.get("status") or self.status
         self.code = common.get("code") or self.code
 
@@ -185,20 +209,24 @@ def tree(root: type[FigaroError] = FigaroError) -> list[type[FigaroError]]:
     return [root, *(below for child in root.__subclasses__() if child.__module__ == __name__ for below in tree(child))]
 
 
-def to_outcome(error: FigaroError) -> dict[str, Any]:
-    """The error as an OperationOutcome. Of a server's issues only severity, code and expression pass: the words may name a patient."""
+def to_outcome(error: FigaroError, *, quoting: bool = False) -> dict[str, Any]:
+    """The error as an OperationOutcome. Of a server's issues only severity, code and expression pass: the words may name a patient.
+
+    With `quoting`, for a terminal, its words stand below where they cannot.
+    """
     coding = [{"system": ERRORS, "code": error.kind}]
     if isinstance(error, Unavailable) and error.outcome_unknown:
         coding.append({"system": ERRORS, "code": OUTCOME_UNKNOWN})
     ours: dict[str, Any] = {"severity": error.severity, "code": error.code, "details": {"coding": coding, "text": error.text}}
     if error.diagnostics:
         ours["diagnostics"] = error.diagnostics
-    return {"resourceType": "OperationOutcome", "issue": [ours, *map(_silent, error.outcome)]}
+    words = [{"severity": "information", "code": "informational", "diagnostics": text} for text in quoted(error)] if quoting else []
+    return {"resourceType": "OperationOutcome", "issue": [ours, *map(_silent, error.outcome), *words]}
 
 
-def to_bytes(error: FigaroError) -> bytes:
+def to_bytes(error: FigaroError, *, quoting: bool = False) -> bytes:
     """The OperationOutcome of an error as JSON."""
-    return msgspec.json.encode(to_outcome(error))
+    return msgspec.json.encode(to_outcome(error, quoting=quoting))
 
 
 def _silent(issue: OutcomeIssue) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from shared.fhir.answer import from_outcome
+from shared.fhir.answer import from_outcome, issues_of
 from shared.fhir.outcome import FigaroError, NotFhir, Unavailable
 from shared.fhir.reach import OutOfReach
 
@@ -68,15 +68,19 @@ def unreached(error: Exception, place: str, *, connect: float, read: float, writ
             return Unavailable(f"{place} broke the connection before its answer was complete.", outcome_unknown=writing)
 
 
-def refusal(reply: Reply, place: str, *, writing: bool) -> FigaroError:
-    """The error for a status of 300 and above."""
+def refusal(reply: Reply, place: str, *, writing: bool, quotable: bool = False) -> FigaroError:
+    """The error for a status of 300 and above; `quotable` where the exchange was about no patient, so that the server's words are not."""
     if reply.status in (400, 404, 405) and "html" in reply.media:
         return no_fhir(reply, place)
     advice = _ADVICE.get(reply.status) or _ADVICE[min(reply.status // 100, 5)]
     if reply.status < 400:
         advice = advice.format(host=_host(reply.headers.get("location", "")))
+    if advice.endswith(";"):
+        told = any(issue.text for issue in issues_of(reply.body))
+        advice = f"{advice} {_ISSUES if told and quotable else _HIDDEN if told else 'look into its log.'}"
     text = f"{place} answered {reply.status}: {advice}"
     error = from_outcome(reply.body, reply.status, retry_after=seconds(reply.headers.get("retry-after")), text=text)
+    error.quotable = quotable
     if isinstance(error, Unavailable) and reply.status not in (429, 503):
         error.outcome_unknown = writing
         error.code = "transient" if reply.status in (502, 504) else "exception"
@@ -91,8 +95,8 @@ def no_fhir(reply: Reply, place: str) -> NotFhir:
 
 _ADVICE: Final = {
     3: "it sends us on to {host}; use that server's FHIR address as the base URL, we follow no redirects.",
-    4: "it refuses the request; its own issues tell why.",
-    400: "it does not understand the request; its own issues tell why.",
+    4: "it refuses the request;",
+    400: "it does not understand the request;",
     401: "the token is missing, spent or unknown to it: sign in again, or check how this client is registered.",
     403: "the token does not reach this far: ask for the scope, or check what this client is allowed.",
     404: "it has no such resource or operation, or does not show it to us.",
@@ -101,11 +105,15 @@ _ADVICE: Final = {
     410: "what was asked for is deleted or has expired.",
     412: "it holds a newer version, or several resources match the condition: read again, then write again.",
     413: "the request is too large for it: send fewer resources at once.",
-    422: "the resource breaks one of its rules; its own issues tell which.",
+    422: "the resource breaks one of its rules;",
     429: "it asks us to slow down: lower the concurrency or try later.",
     5: "it failed; try again later, and look into its log.",
     503: "it is not ready; try again later.",
 }
+
+
+_ISSUES: Final = "its own issues tell why."
+_HIDDEN: Final = "its own issues tell why and are not shown, as they may quote the patient: look into its log."
 
 
 def _host(location: str) -> str:

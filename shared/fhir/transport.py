@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from shared.fhir.reach import guarded
 from shared.fhir.refusal import Reply, no_fhir, refusal, unreached
 
 FHIR_JSON: Final = "application/fhir+json"
+# What is asked of a server where no patient is spoken of, by `what`.
+_OF_NOBODY: Final = re.compile(r"metadata$|(create|read|update|delete|search) Subscription(Topic)?\b")
 
 
 @runtime_checkable
@@ -159,7 +162,7 @@ class Transport:
         async with self._pace.turn(place), self._within_total(ask):
             reply = await self._exchange(ask, place)
             if reply.status >= 300:
-                raise refusal(reply, place, writing=ask.writing)
+                raise refusal(reply, place, writing=ask.writing, quotable=bool(_OF_NOBODY.match(ask.what)))
         if reply.body and not reply.is_json:
             raise no_fhir(reply, place)
         return reply

@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from shared.fhir.guard import fhir_base, is_loopback
+from shared.fhir.guard import fhir_base, is_loopback, listed
 from shared.fhir.outcome import NotFhir, Refused
 from shared.fhir.refusal import Reply, refusal, unreached
 
@@ -77,8 +77,8 @@ def endpoint(base: URL, link: str, hosts: Sequence[str]) -> str:
         raise NotFhir(f"The server at {base.host} names an endpoint that cannot be read as an address.") from None
     if url.scheme != "https" and not is_loopback(url):
         raise NotFhir(f"The server at {base.host} names an endpoint on {url.host} that is plain http, and no secret goes there.")
-    where = url.host_port_subcomponent  # without the port, where it is the usual one
-    if (url.host, url.port) != (base.host, base.port) and not {where, f"{url.host_subcomponent}:{url.port}"} & set(hosts):
+    if (url.host, url.port) != (base.host, base.port) and not listed(url, hosts):
+        where = url.host_port_subcomponent  # without the port, where it is the usual one
         raise NotFhir(f"The server at {base.host} names an endpoint on {where}: if that is right, add {where} to `hosts` of the issuer.")
     return absolute
 

@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 import structlog
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
+from yarl import URL
 
 from shared.fhir.outcome import FigaroError, Refused, ServerAnswer, Unauthorised
 from shared.fhir.transport import Authority
@@ -109,7 +110,7 @@ class ClientCredentials:
         form = prepare_token_request("client_credentials", scope=" ".join(self._client.scopes))
         headers, body = authenticated(self._client, url, form, algorithms=algorithms, clock=self._clock)
         said = await exchange(self._session, "POST", url, what="The token endpoint", body=body, headers=headers, clock=self._clock)
-        return self._read(said, f"The token endpoint of {self._issuer.id}")
+        return self._read(said, f"The token endpoint of {self._issuer.id} ({URL(url, encoded=True).host_port_subcomponent})")
 
     async def _endpoint(self) -> tuple[str, tuple[str, ...]]:
         base = self._issuer.url()
@@ -176,7 +177,7 @@ def _refuse(place: str, error: str, said: Said, client: Any) -> NoReturn:
         raise Unauthorised(f"{place} answered {said.status} without a reason: is that its address, and is this client registered there?")
     if said.skew is not None and abs(said.skew) > TOLERANCE and isinstance(client, PrivateKeyJwt):
         way = "ahead of" if said.skew < 0 else "behind"
-        advice = f"and our clock is {abs(said.skew) / 60:.0f} minutes {way} its own, so no assertion is valid: set the time of this machine"
+        advice = f"our clock is {abs(said.skew) / 60:.0f} minutes {way} its own, so no assertion is valid: set the time of this machine"
     status = 403 if error == "invalid_scope" else 401
     raise Unauthorised(f"{place} refuses with {error}: {advice}.", status=status, code="forbidden" if status == 403 else "login")
 

@@ -84,6 +84,15 @@ async def test_bd_06_a_broken_line_is_named_without_its_words_and_the_rest_is_us
     assert "Mrs Example" not in told
 
 
+async def test_what_is_named_stands_on_one_line_however_long(tmp_path: Path) -> None:
+    """So that a name or an instant can be taken from it as it is."""
+    name = f"{'Condition-of-a-ward-' * 5}.ndjson"
+    (tmp_path / name).write_text("nonsense")
+    command = [*FIGARO, "import", str(tmp_path)]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120, check=False)
+    assert f"{name}, line 1: is no FHIR resource in JSON; it is not used." in done.stderr.splitlines()
+
+
 async def test_bd_05_what_the_server_could_not_export_and_what_is_too_short_are_shown(tmp_path: Path) -> None:
     outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "not-found", "diagnostics": "Mrs Example"}]}
     async with bulk_server({**resources(*OURS), "e.ndjson": [outcome, outcome], "d.ndjson": [{"resourceType": "Bundle"}]}) as server:
@@ -142,6 +151,8 @@ async def test_an_export_that_cannot_be_had_is_one_sentence(tmp_path: Path) -> N
     for words, told in (
         ((server.base_url,), "Say where the files go: --to DIR"),
         ((str(tmp_path), "--group", "1"), "These options are for a server"),
+        (("server.example/fhir", "--to", "e"), "no folder here, and a server's address begins with http:// or https://"),
+        ((str(folder_of(tmp_path / "given", OURS[0])), "--open-cases"), "Say on which server these patients are: FIGARO_FHIR_BASE"),
         ((str(tmp_path / "nowhere"),), "cannot be opened as a folder"),
         ((server.base_url, *to, "--since", "soon"), "a day (2026-03-01) or an instant"),
     ):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +50,16 @@ def test_a_container_has_no_more_rights_than_it_needs(container: dict[str, Any])
     assert "cap_add" not in container
     assert "no-new-privileges:true" in container["security_opt"]
     assert container["read_only"] is True
-    assert "/tmp" in container["tmpfs"]
+    assert "/tmp" in {mount.partition(":")[0] for mount in container["tmpfs"]}
     assert not {"privileged", "network_mode", "pid", "devices"} & set(container)
+
+
+@every_container
+def test_a_container_cannot_eat_up_the_machine(container: dict[str, Any]) -> None:
+    """OWASP API4: memory, processes, and what may be written into memory are bounded."""
+    assert re.fullmatch(r"[1-9]\d*[mg]", container["mem_limit"])
+    assert container["pids_limit"] > 0
+    assert [mount for mount in container["tmpfs"] if not re.fullmatch(r"/[^:]+:size=[1-9]\d*m", mount)] == []
 
 
 @every_container
@@ -111,9 +121,26 @@ def test_recommend_reaches_the_fhir_server_and_is_reached_by_ingest() -> None:
     assert {name for name in CONTAINERS if networks(name) & networks("recommend")} == {"recommend", "ingest", "hapi"}
 
 
-def test_the_three_services_know_one_another_by_one_secret() -> None:
-    """It comes from .env, and each has the same."""
-    assert len({environment(CONTAINERS[name])["FIGARO_SERVICE_SECRET"] for name in OURS}) == 1
+def test_api2_staging_has_a_secret_of_its_own_and_none_by_which_recommend_writes() -> None:
+    """OWASP API2: ingest and recommend share one, ingest and staging another, both from .env."""
+    ingest, staging, recommend = (environment(CONTAINERS[name]) for name in OURS)
+    assert ingest["FIGARO_SERVICE_SECRET"] == recommend["FIGARO_SERVICE_SECRET"]
+    assert ingest["FIGARO_STAGING_SECRET"] == staging["FIGARO_SERVICE_SECRET"]
+    assert not {value for name, value in recommend.items() if SECRET.search(name)} & set(staging.values())
+
+
+def test_what_writes_and_what_reads_names_patients_by_one_key_where_no_server_keeps_the_audit() -> None:
+    assert len({environment(CONTAINERS[name])["FIGARO_AUDIT_KEY"] for name in ("ingest", "recommend")}) == 1
+    assert "FIGARO_AUDIT_KEY" not in environment(CONTAINERS["staging"])
+
+
+def test_se09_the_network_of_the_fhir_server_is_the_only_private_one_in_reach() -> None:
+    """Its range is fixed, and ingest and recommend meet HAPI there and nowhere else."""
+    (subnet,) = [one["subnet"] for one in COMPOSE["networks"]["fhir"]["ipam"]["config"]]
+    for name in ("ingest", "recommend"):
+        assert json.loads(environment(CONTAINERS[name])["FIGARO_FHIR_NETWORKS"]) == [subnet]
+        assert networks(name) & networks("hapi") == {"fhir"}
+    assert ip_network(subnet).num_addresses <= 16
 
 
 def test_only_what_has_a_port_is_on_the_network_that_leads_outside() -> None:

@@ -53,6 +53,8 @@ async def test_three_processes_with_the_environment_of_the_containers_answer_a_c
         environment(CONTAINERS["ingest"])["FIGARO_FHIR_NETWORKS"]: "[]",
         environment(CONTAINERS["ingest"])["FIGARO_API_SECRET"]: API,
         environment(CONTAINERS["ingest"])["FIGARO_SERVICE_SECRET"]: "by which these processes know one another",
+        environment(CONTAINERS["ingest"])["FIGARO_STAGING_SECRET"]: "by which staging knows ingest",
+        environment(CONTAINERS["ingest"])["FIGARO_AUDIT_KEY"]: "a key of this test alone",
         environment(CONTAINERS["ingest"])["FIGARO_NOTIFICATION_SECRET"]: "another-one-of-this-test",
         "http://ingest:8000": f"http://127.0.0.1:{ports['ingest']}",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tempfile
 import threading
@@ -16,11 +17,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlmodel import SQLModel
 
+from services.ingest.app import create
 from services.ingest.instants import now, time_sortable_id
 from services.ingest.ledger import Ledger
 from services.ingest.migrations import engine_for, migrate
+from services.ingest.settings import IngestSettings
 from services.ingest.tables import Answer, Case, InHand, compressed
 from shared.fhir.outcome import NotFound, Refused, Unavailable
+from shared.service.serving import served
 
 BASE = "http://127.0.0.1:1/fhir"
 
@@ -69,6 +73,18 @@ def test_two_processes_that_start_together_migrate_one_after_the_other(postgres:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+@pytest.mark.parametrize("left", [None, 0o644])
+async def test_only_the_owner_may_read_what_the_workflows_store(left: int | None, tmp_path: Path) -> None:
+    """Whatever the folder lets others do, and whatever a release before has left."""
+    os.chmod(tmp_path, 0o755)
+    if left is not None:
+        os.close(os.open(tmp_path / "workflows.db", os.O_CREAT, left))
+    async with served(create(IngestSettings(fhir_base=BASE, data_directory=tmp_path))):
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in os.scandir(tmp_path)}
+    assert {"ledger.db", "workflows.db"} <= set(modes)
+    assert set(modes.values()) == {0o600}, modes
 
 
 def test_only_the_owner_may_read_a_sqlite_ledger(tmp_path: Path) -> None:

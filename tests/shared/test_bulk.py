@@ -155,11 +155,13 @@ async def truncated_start(_server: Bulk, request: Any, _body: bytes) -> Any:
 async def test_bd_02_se_09_what_points_to_another_host_is_not_asked_unless_it_is_listed(place: str, tmp_path: Path) -> None:
     async with two() as server, two() as other:
         setattr(server, place, other.root.replace("127.0.0.1", "localhost"))
-        with pytest.raises(NotFhir, match=r"sends us to localhost:\d+, .* add that host to `hosts` of the issuer"):
-            await fetched(server, tmp_path / "e")
+        for hosts in ((), ("localhost",)):  # a bare name is its usual port
+            with pytest.raises(NotFhir, match=r"sends us to localhost:\d+, .* add localhost:\d+ to `hosts` of the issuer"):
+                await fetched(server, tmp_path / "e", hosts=hosts)
         assert other.seen == []
         if place == "file_root":
-            assert list(await fetched(server, tmp_path / "f", hosts=["localhost"])) == NAMES
+            with_port = other.root.removeprefix("http://").replace("127.0.0.1", "localhost")
+            assert list(await fetched(server, tmp_path / "f", hosts=[with_port])) == NAMES
             assert len(other.seen) == 2
 
 
@@ -248,6 +250,17 @@ async def test_bd_05_what_is_no_manifest_is_named(body: bytes, tmp_path: Path) -
         server.plan("poll", sent(body))
         with pytest.raises(NotFhir, match="no manifest of files"):
             await fetched(server, tmp_path / "e")
+
+
+@pytest.mark.parametrize("time", ["\x1b]0;owned\x07", "2026-03-01", "yesterday", "2026-03-01T08:00:00Z\n", "", None])
+async def test_bd_07_an_export_without_the_instant_that_the_next_one_starts_from_is_refused(time: str | None, tmp_path: Path) -> None:
+    """BD-07: it is printed for the next --since, so that nothing else may stand there."""
+    async with two() as server:
+        server.polls = 0
+        server.plan("poll", sent(json.dumps({"transactionTime": time, "requiresAccessToken": False, "output": []}).encode()))
+        with pytest.raises(NotFhir, match=r"transactionTime has to be a FHIR instant") as refusal:
+            await fetched(server, tmp_path / "e")
+    assert refusal.value.text.isprintable()
 
 
 async def test_a_type_that_is_a_path_stays_in_the_folder(tmp_path: Path) -> None:

@@ -76,9 +76,32 @@ PRIVATE = [
     "::1",
     "fe80::1%eth0",
     "fc00::1",
+    "fec0::1",
+    "fec0:0:0:ffff::1",
 ]
-WRAPPED = ["::ffff:10.0.0.7", "64:ff9b::10.0.0.7", "2002:0a00:0007::1"]
-METADATA = ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "100.100.100.200"]
+WRAPPED = [
+    "::ffff:10.0.0.7",
+    "64:ff9b::10.0.0.7",
+    "2002:0a00:0007::1",
+    "::10.0.0.7",
+    "::8.8.8.8",
+    "64:ff9b:1::10.0.0.7",
+    "64:ff9b:1:a00:7::8.8.8.8",
+    "::ffff:0:10.0.0.7",
+]
+METADATA = [
+    "169.254.169.254",
+    "168.63.129.16",
+    "192.0.0.192",
+    "::ffff:169.254.169.254",
+    "::ffff:168.63.129.16",
+    "64:ff9b::192.0.0.192",
+    "::169.254.169.254",
+    "64:ff9b:1::168.63.129.16",
+    "2002:a9fe:a9fe::1",
+    "fd00:ec2::254",
+    "100.100.100.200",
+]
 
 
 @pytest.mark.parametrize("address", [*PRIVATE, *WRAPPED, *METADATA, "no address"])
@@ -92,6 +115,13 @@ def test_se09_a_network_in_the_settings_and_an_address_in_the_base_are_in_reach_
     reach = Reach(["10.20.0.0/16"], ["http://192.168.7.7:8080/fhir", "http://localhost/fhir", "https://ehr.example.org/fhir"])
     assert all(map(reach.allows, ("10.20.3.4", "::ffff:10.20.3.4", "192.168.7.7", "127.0.0.1", "::1")))
     assert not any(map(reach.allows, ("10.21.0.1", "192.168.7.8", "169.254.1.1")))
+
+
+def test_se09_a_translation_prefix_of_the_house_is_in_reach_where_the_settings_name_it() -> None:
+    """RFC 8215: what stands behind 64:ff9b:1::/48 is known to those who have set it up, and to nobody else."""
+    reach = Reach(["64:ff9b:1::/48"])
+    assert reach.allows("64:ff9b:1::10.0.0.7")
+    assert not reach.allows("64:ff9b:1::169.254.169.254")
 
 
 @pytest.mark.parametrize("address", METADATA)

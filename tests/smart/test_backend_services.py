@@ -140,7 +140,7 @@ async def test_sm74_a_clock_ten_minutes_off_is_told_by_the_date_header(peer: Aut
     for skew, told in ((-600, "10 minutes ahead of"), (600, "10 minutes behind")):
         peer.skew = skew
         with capture_logs() as logs:
-            assert told in (await refusal(client())).text
+            assert f"invalid_client: our clock is {told}" in (await refusal(client())).text
         (line,) = [line for line in logs if line["event"] == "clock_skew"]
         assert line["issuer"] == "peer"
         assert abs(line["seconds"] - skew) <= 2
@@ -153,8 +153,11 @@ async def test_sm74_a_clock_two_minutes_off_does_no_harm(peer: Authorization, cl
 
 
 async def test_sm74_a_login_page_is_no_token(peer: Authorization, client: Client) -> None:
+    """SM-74: and the address that is to be looked at is named."""
     peer.plan(login_page)
-    assert "web page" in (await refusal(client())).text
+    text = (await refusal(client())).text
+    assert "web page" in text
+    assert peer.root.removeprefix("http://") in text
 
 
 async def test_se09_a_redirect_of_the_token_endpoint_is_not_followed(peer: Authorization, client: Client) -> None:
@@ -362,6 +365,9 @@ async def test_lg01_no_token_secret_or_assertion_is_logged(peer: Authorization, 
 
 
 def test_au09_one_http_stack_goes_out_and_authlib_brings_no_other() -> None:
-    code = "import sys, shared.smart.servers; print(sorted({'httpx', 'httpx2', 'requests'} & set(sys.modules)), 'authlib' in sys.modules)"
+    """As each of the three services, and each command that asks a server, is when all that it needs is there."""
+    parts = "ingest.app", "recommend.app", "staging.app", "check", "importing", "subscribing"
+    others, imported = {"httpx", "httpx2", "httpcore", "requests"}, ", ".join(f"services.{part}" for part in parts)
+    code = f"import sys, {imported}; print(sorted({others} & set(sys.modules)), 'authlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["[]", "True"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -16,13 +17,23 @@ def engine_for(url: str) -> sa.Engine:
     address = sa.make_url(url)
     if address.get_backend_name() == "postgresql":
         return sa.create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    if address.database and address.database != ":memory:":
-        file = Path(address.database)
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.touch(mode=0o600)
+    for_us_alone(url)
     engine = sa.create_engine(address)
     sa.event.listen(engine, "connect", _tune_sqlite)
     return engine
+
+
+def for_us_alone(url: str) -> None:
+    """Has the file of a SQLite URL be there, for its owner only; -wal and -shm get its mode from SQLite. Nothing for other databases."""
+    address = sa.make_url(url)
+    if address.get_backend_name() != "sqlite" or address.database in (None, "", ":memory:"):
+        return
+    file = Path(str(address.database))
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.touch(mode=0o600)
+    for one in (file, *(file.with_name(f"{file.name}-{beside}") for beside in ("wal", "shm"))):
+        with suppress(FileNotFoundError, PermissionError):  # PermissionError: it is not ours
+            one.chmod(0o600)
 
 
 def migrate(engine: sa.Engine) -> None:
