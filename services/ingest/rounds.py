@@ -81,7 +81,7 @@ class Rounds:
         sweeps, channels = await asyncio.to_thread(self._inbox.sweeps), await asyncio.to_thread(self._inbox.channels)
         name = self._servers.issuers.name
         return {
-            "waiting": await asyncio.to_thread(self._inbox.waiting),
+            "waiting": (await asyncio.to_thread(self._inbox.waiting)).total(),
             "sweeps": {name(base): {"swept": row.swept, "failed": row.failed} for base, row in sweeps.items()},
             "subscriptions": [
                 {"issuer": name(row.base), "channel": row.name}

@@ -31,5 +31,6 @@ async def create_once(server: FhirClient, resource: Mapping[str, Any], identifie
 async def _there(server: FhirClient, kind: str, identifier: str) -> Written | None:
     found = await server.find(kind, identifier)
     if len(found) > 1:
-        raise Conflict(f"The FHIR server at {server.base_url} holds {len(found)} of {kind} under one identifier of ours: keep one of them.")
+        text = f"The FHIR server at {server.base_url} holds {len(found)} of {kind} under one identifier of ours: keep one of them."
+        raise Conflict(text, status=412)
     return Written(status=200, type=kind, id=found[0].id, version=found[0].version) if found else None

@@ -193,5 +193,6 @@ async def test_processes_on_postgresql_share_the_work_and_survive_the_kill_of_on
         to_fhir.open()
         await processes[0].start()
         for patient, case_id in zip(patients, ids, strict=True):
-            assert (await ward.cases.done(case_id))["state"] == "answered"
+            case = await ward.cases.done(case_id)
+            assert case["state"] == "answered", case["outcome"]
             assert (await ward.resources_of(patient))["CarePlan"] == 1
