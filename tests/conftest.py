@@ -25,9 +25,8 @@ def sekmet() -> Iterator[str]:
         yield base_url
 
 
-@pytest.fixture(scope="session")
-def hapi() -> Iterator[str]:
-    """The base URL of a HAPI FHIR server; the first run builds it with Maven."""
+def a_hapi() -> Iterator[str]:
+    """The base URL of a HAPI FHIR server of its own; the first run builds it with Maven."""
     from tests.peers.hapi_server import hapi_server
 
     server = hapi_server()
@@ -41,6 +40,12 @@ def hapi() -> Iterator[str]:
         yield base_url
     finally:
         server.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def hapi() -> Iterator[str]:
+    """The base URL of the HAPI FHIR server that most tests share."""
+    yield from a_hapi()
 
 
 @pytest.fixture(scope="session")

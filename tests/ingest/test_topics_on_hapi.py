@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from services.ingest.subscription_resource import BACKPORT, resource, topical, t
 from services.subscribing import subscribe
 from shared.fhir.client import FhirClient
 from shared.fhir.outcome import Rejected
+from tests.conftest import a_hapi
 from tests.ingest.doorbell import SECRET as RUNG
 from tests.ingest.doorbell import ringing
 from tests.ingest.patients import cervical_cancer, patient
@@ -28,6 +30,12 @@ pytestmark = pytest.mark.hapi
 Json = dict[str, Any]
 NAME = "every-condition"
 NOBODY = "http://127.0.0.1:9/ingest"  # nobody listens there
+
+
+@pytest.fixture(scope="module")
+def hapi() -> Iterator[str]:
+    """One of its own: a Subscription that is removed is tried by HAPI for a while, and here its endpoint is gone by then."""
+    yield from a_hapi()
 
 
 def as_hapi_reads_it(made: Json) -> Json:

@@ -58,7 +58,7 @@ class Ward:
     async def drafts(self, who: str) -> list[str]:
         return [plan["id"] for plan in await self.plans(who) if plan["status"] == "draft"]
 
-    async def another_draft(self, who: str, than: list[str], seconds: float = 60) -> list[str]:
+    async def another_draft(self, who: str, than: list[str], seconds: float = 150) -> list[str]:
         """Once exactly one draft stands, and it is a new one."""
         drafts: list[str] = []
 
