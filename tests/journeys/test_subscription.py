@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from services.ingest.subscription_resource import wishes
 from shared.fhir.client import FhirClient
+from tests.conftest import a_hapi
 from tests.ingest.patients import SYNTHETIC, bundle, cervical_cancer, concept, ecog, extent, patient
 from tests.journeys.figaro import Cases, Process, until
 from tests.journeys.test_kill import free_port
@@ -67,13 +68,22 @@ class Ward:
             drafts = await self.drafts(who)
             return len(drafts) == 1 and drafts != than
 
-        await until(there, seconds=seconds)
+        try:
+            await until(there, seconds=seconds)
+        except TimeoutError:
+            raise AssertionError(f"drafts {drafts}; the log ends with:\n{self.process.log.read_text()[-4000:]}") from None
         return drafts
 
     async def count(self, who: str) -> int:
         """How many cases she has had."""
         async with aiohttp.ClientSession() as session, session.get(f"{self.cases.url}?limit=1000") as answer:
             return sum(case["patient"] == f"Patient/{who}" for case in (await answer.json())["cases"])
+
+
+@pytest.fixture(scope="module")
+def hapi() -> Iterator[str]:
+    """One of its own: what other tests have written to a shared one, and subscribed to there, has kept it from notifying in time."""
+    yield from a_hapi()
 
 
 @pytest.fixture
