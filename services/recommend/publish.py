@@ -104,9 +104,23 @@ class _Publisher(msgspec.Struct, frozen=True):
             return False
         if wrong:
             raise FigaroError(f"The CarePlan was not sent, because it is not valid FHIR R4: {wrong[0]} ({len(wrong)} in all).")
+        bundle = await self._by_the_device_there(bundle)
         if self.how.mode == "ordered":
             return await write_in_order(self.server, self.offer, bundle)
         return any(done.type == "CarePlan" and done.created for done in await self.server.transaction(bundle))
+
+    async def _by_the_device_there(self, bundle: Json) -> Json:
+        """Every patient's plan names one Device: where it stands, even twice, it is named and not created, or 412 would stop them all."""
+        device = next((entry for entry in bundle["entry"] if entry["resource"]["resourceType"] == "Device"), None)
+        if device is None or not self.offer.said.searches("Device", "identifier"):
+            return bundle
+        there = await self.server.find("Device", device["request"]["ifNoneExist"].removeprefix("identifier="))
+        if not there:
+            return bundle
+        rest = {**bundle, "entry": [entry for entry in bundle["entry"] if entry is not device]}
+        named = min(one.reference for one in there)
+        found: Json = msgspec.json.decode(msgspec.json.encode(rest).replace(f'"{device["fullUrl"]}"'.encode(), f'"{named}"'.encode()))
+        return found
 
     def _checked(self, earlier: tuple[Replaced, ...], again: int) -> tuple[Json, list[str]]:
         """What is to be sent and what is wrong with it. A tenth of a second's work: in a thread, while others are answered."""

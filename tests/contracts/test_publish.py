@@ -269,3 +269,18 @@ async def test_where_others_write_at_the_same_moment_it_is_tried_again_until_the
         with pytest.raises(Unavailable, match="others write") as raised:
             await chart.publish()
         assert (raised.value.code, raised.value.outcome_unknown) == ("transient", False)
+
+
+async def test_where_our_device_stands_twice_every_patient_is_answered_all_the_same(server: FhirClient) -> None:
+    """A conditional create that several resources match is refused with 412: for every patient, and for ever."""
+    await (await Chart(server, "iva-bladder-mucosa").load()).publish()
+    identifier = "https://figaro.example/fhir/sid/device|figaro-0.1.0"
+    [first, *_] = await server.find("Device", identifier)
+    device = json.loads(bytes(first.resource or b""))
+    await server.create({name: value for name, value in device.items() if name not in ("id", "meta")})
+    twice = {one.reference for one in await server.find("Device", identifier)}
+    chart = await Chart(server, "ivb-cps-10").load()
+    done = await chart.publish()
+    assert done.written
+    assert {one.reference for one in await server.find("Device", identifier)} == twice
+    assert (await chart.read(done.careplan))["author"]["reference"] in twice
