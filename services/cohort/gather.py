@@ -73,27 +73,15 @@ def gather_medications(plan: Plan, piece: Piece) -> Gathered:
 
 def wanted_medications(plan: Plan, pieces: int) -> int:
     """Leaves the Medications to be gathered; how many they are."""
-    done = plan.work / "medications.json"
-    found: int | None = whole(done, int)
-    target = plan.work / "medications.parquet"
-    if found is None or not left(target):
-        on_the_way = beside(target)
-        with database(plan.work) as db:
-            db.execute(
-                "CREATE TABLE wanted AS SELECT DISTINCT medication AS owner FROM read_parquet($1) WHERE medication IS NOT NULL",
-                [placed(plan.work, "kept", range(pieces))],
-            )
-            db.table("wanted").write_parquet(str(on_the_way))
-            ((count,),) = db.execute("SELECT count(*) FROM wanted").fetchall()
-        on_the_way.replace(target)
-        found = int(count)
-        leave(done, found)
-    return found
+    return _found(plan, pieces, "medications", _WANTED)
 
 
+_WANTED: Final = """
+    CREATE TABLE found AS SELECT DISTINCT medication AS owner FROM read_parquet($1) WHERE medication IS NOT NULL
+"""
 # Of a resource that stands under several patients, those whose version is older than the newest. Of equals nothing tells which is.
 _MOVED: Final = """
-    CREATE TABLE moved AS
+    CREATE TABLE found AS
     WITH several AS (
         SELECT source FROM read_parquet($1) WHERE source IS NOT NULL GROUP BY source HAVING min(owner) <> max(owner)
     ), each AS (
@@ -107,18 +95,23 @@ _MOVED: Final = """
 
 def moved(plan: Plan, pieces: int) -> int:
     """Leaves the resources that a newer version gives to another patient, with those whose they are no more; how many they are."""
-    done, target = plan.work / "moved.json", plan.work / "moved.parquet"
-    found: int | None = whole(done, int)
-    if found is None or not left(target):
+    return _found(plan, pieces, "moved", _MOVED)
+
+
+def _found(plan: Plan, pieces: int, name: str, statement: str) -> int:
+    """Leaves what a statement finds in the kept lines of all pieces, as a table `found`; how much it is. A resumed run does it no more."""
+    done, target = plan.work / f"{name}.json", plan.work / f"{name}.parquet"
+    many: int | None = whole(done, int)
+    if many is None or not left(target):
         on_the_way = beside(target)
         with database(plan.work) as db:
-            db.execute(_MOVED, [placed(plan.work, "kept", range(pieces))])
-            db.table("moved").write_parquet(str(on_the_way))
-            ((count,),) = db.execute("SELECT count(*) FROM moved").fetchall()
+            db.execute(statement, [placed(plan.work, "kept", range(pieces))])
+            db.table("found").write_parquet(str(on_the_way))
+            ((count,),) = db.execute("SELECT count(*) FROM found").fetchall()
         on_the_way.replace(target)
-        found = int(count)
-        leave(done, found)
-    return found
+        many = int(count)
+        leave(done, many)
+    return many
 
 
 def _gather(plan: Plan, piece: Piece, step: str, owners: Path | None, parts: int) -> Gathered:
