@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from services.cohort.counting import Counting
 from services.cohort.definitions import Definitions, Printed, Variable
-from services.cohort.statistics import ENDPOINTS, Curve, Endpoint, Model, cox, curve_of, end_unknown, landmark, log_rank
+from services.cohort.kaplan_meier import Curve
+from services.cohort.statistics import ENDPOINTS, Endpoint, Model, cox, curve_of, end_unknown, landmark, log_rank
 from services.cohort.suppression import HIDDEN, alone, in_order
 from services.cohort.suppression import count as shown
 
@@ -196,8 +196,7 @@ def _against(variable: Variable) -> str:
 def rates(curve: Curve, months: Sequence[float], threshold: int = 0) -> list[str]:
     """Survival at months in per cent, with intervals; hidden where it rests on fewer than the threshold (in all, still at risk, or with
     the event since the last one shown)."""
-    happened = [bisect_right(curve.months, month) - bisect_right([at for at, _ in curve.censored], month) for month in months]
-    may = in_order(happened, 0, threshold)
+    may = in_order([curve.happened(month) for month in months], 0, threshold)
     return [_rate(curve, month, threshold) if shown else HIDDEN for month, shown in zip(months, may, strict=True)]
 
 

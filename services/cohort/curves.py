@@ -9,7 +9,7 @@ from typing import Any, Final
 import altair as alt
 import vl_convert
 
-from services.cohort.statistics import Curve
+from services.cohort.kaplan_meier import Curve
 from services.cohort.suppression import count, in_order
 
 INK, QUIET, RULE, PAPER = "#1b2330", "#55606f", "#d9dde2", "#ffffff"

@@ -8,7 +8,8 @@ from services.cohort.comparison import WORDS, Landmark, Line, Survival, curves, 
 from services.cohort.counting import Counting
 from services.cohort.curves import drawn
 from services.cohort.definitions import Definitions
-from services.cohort.statistics import Curve, Endpoint, Model, log_rank
+from services.cohort.kaplan_meier import Curve
+from services.cohort.statistics import Endpoint, Model, log_rank
 from services.cohort.suppression import HIDDEN
 
 

@@ -7,9 +7,7 @@ twelfth of 365.25 days. Nothing is imputed: a patient whose variable is missing 
 from __future__ import annotations
 
 import warnings
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf, isfinite
 from typing import Any, Final, Literal
 
 import msgspec
@@ -17,60 +15,14 @@ import pandas as pd  # type: ignore[import-untyped]
 from lifelines import CoxPHFitter, KaplanMeierFitter  # type: ignore[import-untyped]
 from lifelines.exceptions import ConvergenceError, ConvergenceWarning  # type: ignore[import-untyped]
 from lifelines.statistics import logrank_test, proportional_hazard_test  # type: ignore[import-untyped]
-from lifelines.utils import median_survival_times, qth_survival_time  # type: ignore[import-untyped]
+from lifelines.utils import qth_survival_time  # type: ignore[import-untyped]
+
+from services.cohort.kaplan_meier import Curve, curve, finite
 
 Endpoint = Literal["os", "pfs"]
 ENDPOINTS: Final[tuple[Endpoint, ...]] = ("pfs", "os")
 MONTH: Final = 365.25 / 12
 PER_VARIABLE: Final = 5  # events, below which a model of so many variables is marked
-
-
-class Rate(msgspec.Struct, frozen=True):
-    """A share with its 95 % interval, from 0 to 1, and how many were still at risk."""
-
-    value: float
-    low: float
-    high: float
-    at_risk: int
-
-
-class Step(msgspec.Struct, frozen=True):
-    """A step of the curve: from this month on, survival and its 95 % band."""
-
-    month: float
-    value: float
-    low: float
-    high: float
-
-
-class Curve(msgspec.Struct, frozen=True, kw_only=True):
-    """Kaplan-Meier of a group. The median and its interval are None where the curve does not come down to a half.
-
-    `censored` are month and survival of each patient without the event, `months` the times of all; both in order.
-    """
-
-    name: str
-    patients: int
-    events: int
-    median: float | None
-    median_low: float | None
-    median_high: float | None
-    steps: tuple[Step, ...]
-    censored: tuple[tuple[float, float], ...]
-    months: tuple[float, ...]
-
-    def at_risk(self, month: float) -> int:
-        """How many are followed, without the event, until just before that month."""
-        return len(self.months) - bisect_left(self.months, month)
-
-    def rate(self, month: float) -> Rate | None:
-        """Survival at a month; None where nobody was followed so long and the curve has not come down to nothing."""
-        if not self.months:
-            return None
-        step = self.steps[bisect_right(self.steps, month, key=lambda each: each.month) - 1]
-        if step.value > 0 and month > self.months[-1]:
-            return None
-        return Rate(step.value, step.low, step.high, self.at_risk(month))
 
 
 class Hazard(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,34 +73,6 @@ def frame(rows: Iterable[Mapping[str, Any]]) -> Any:
     found["os_event"] = found["died"].astype(bool)
     found["pfs_event"] = found["pfs_event"].astype(bool)
     return found
-
-
-def curve(name: str, months: Sequence[float], events: Sequence[bool]) -> Curve:
-    """Kaplan-Meier with its band (log-minus-log)."""
-    if not months:
-        empty: dict[str, Any] = {"median": None, "median_low": None, "median_high": None, "steps": (), "censored": (), "months": ()}
-        return Curve(name=name, patients=0, events=0, **empty)
-    fitted = KaplanMeierFitter().fit(list(months), list(events))
-    band = fitted.confidence_interval_survival_function_
-    table = fitted.survival_function_
-    steps = tuple(
-        Step(float(at), float(value), _end(low, value), _end(high, value))
-        for at, value, (low, high) in zip(table.index, table.iloc[:, 0], band.to_numpy(), strict=True)
-    )
-    ends = median_survival_times(band).iloc[0]
-    left = sorted(month for month, event in zip(months, events, strict=True) if not event)
-    marks = zip(left, fitted.predict(left, interpolate=False).tolist() if len(left) > 1 else map(fitted.predict, left), strict=True)
-    return Curve(
-        name=name,
-        patients=len(months),
-        events=int(sum(events)),
-        median=_finite(fitted.median_survival_time_),
-        median_low=_finite(ends.iloc[0]),
-        median_high=_finite(ends.iloc[1]),
-        steps=steps,
-        censored=tuple((month, float(value)) for month, value in marks),
-        months=tuple(sorted(months)),
-    )
 
 
 def curve_of(data: Any, endpoint: Endpoint, name: str = "All") -> Curve:
@@ -222,9 +146,9 @@ def follow_up(data: Any) -> FollowUp:
     """Reverse Kaplan-Meier (deaths censored, censorings the event), and what was observed."""
     months = data["os_months"]
     fitted = KaplanMeierFitter().fit(months, ~data["os_event"])
-    low, high = (_finite(qth_survival_time(q, fitted.survival_function_)) for q in (0.75, 0.25))
+    low, high = (finite(qth_survival_time(q, fitted.survival_function_)) for q in (0.75, 0.25))
     plain = float(months.median()), float(months.min()), float(months.max())
-    return FollowUp(_finite(fitted.median_survival_time_), (low, high), *plain)
+    return FollowUp(finite(fitted.median_survival_time_), (low, high), *plain)
 
 
 def landmark(data: Any, endpoint: Endpoint, month: float) -> Any:
@@ -256,12 +180,3 @@ def missing(data: Any, columns: Iterable[str]) -> dict[str, int]:
     """How many patients lack each of the columns; those that none lacks are left out."""
     counts = {name: int(data[name].isna().sum()) for name in columns}
     return {name: count for name, count in counts.items() if count}
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if isfinite(value) and value < inf else None
-
-
-def _end(end: float, value: float) -> float:
-    """An end of the band; before the first event there is none, and behind the last one of a curve at nothing neither."""
-    return float(end) if end == end else float(value)  # noqa: PLR0124 - not a number is not itself

@@ -17,7 +17,8 @@ from examples.study_cohort import rows as dealt_rows
 from examples.study_fit import TABLE_3, levels
 from services.cohort.comparison import after_landmark, curves
 from services.cohort.definitions import definitions
-from services.cohort.statistics import ENDPOINTS, Endpoint, cox, curve, curve_of, follow_up, frame, landmark, log_rank, missing
+from services.cohort.kaplan_meier import curve
+from services.cohort.statistics import ENDPOINTS, Endpoint, cox, curve_of, follow_up, frame, landmark, log_rank, missing
 from services.cohort.suppression import HIDDEN, alone, count, groups_shown, hidden
 from tests.cohort.study_rows import rows
 

@@ -1,0 +1,102 @@
+"""Kaplan-Meier of one group, by lifelines: steps with their band, the median, rates and numbers at risk."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from math import inf, isfinite
+from typing import Any
+
+import msgspec
+from lifelines import KaplanMeierFitter  # type: ignore[import-untyped]
+from lifelines.utils import median_survival_times  # type: ignore[import-untyped]
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """A share with its 95 % interval, from 0 to 1, and how many were still at risk."""
+
+    value: float
+    low: float
+    high: float
+    at_risk: int
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A step of the curve: from this month on, survival and its 95 % band."""
+
+    month: float
+    value: float
+    low: float
+    high: float
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """Kaplan-Meier of a group. The median and its interval are None where the curve does not come down to a half.
+
+    `censored` are month and survival of each patient without the event, `months` the times of all; both in order.
+    """
+
+    name: str
+    patients: int
+    events: int
+    median: float | None
+    median_low: float | None
+    median_high: float | None
+    steps: tuple[Step, ...]
+    censored: tuple[tuple[float, float], ...]
+    months: tuple[float, ...]
+
+    def at_risk(self, month: float) -> int:
+        """How many are followed, without the event, until just before that month."""
+        return len(self.months) - bisect_left(self.months, month)
+
+    def happened(self, month: float) -> int:
+        """How many had the event until that month, itself included."""
+        return bisect_right(self.months, month) - bisect_right(self.censored, month, key=lambda each: each[0])
+
+    def rate(self, month: float) -> Rate | None:
+        """Survival at a month; None where nobody was followed so long and the curve has not come down to nothing."""
+        if not self.months:
+            return None
+        step = self.steps[bisect_right(self.steps, month, key=lambda each: each.month) - 1]
+        if step.value > 0 and month > self.months[-1]:
+            return None
+        return Rate(step.value, step.low, step.high, self.at_risk(month))
+
+
+def curve(name: str, months: Sequence[float], events: Sequence[bool]) -> Curve:
+    """Kaplan-Meier with its band (log-minus-log)."""
+    if not months:
+        empty: dict[str, Any] = {"median": None, "median_low": None, "median_high": None, "steps": (), "censored": (), "months": ()}
+        return Curve(name=name, patients=0, events=0, **empty)
+    fitted = KaplanMeierFitter().fit(list(months), list(events))
+    band = fitted.confidence_interval_survival_function_
+    table = fitted.survival_function_
+    steps = tuple(
+        Step(float(at), float(value), _end(low, value), _end(high, value))
+        for at, value, (low, high) in zip(table.index, table.iloc[:, 0], band.to_numpy(), strict=True)
+    )
+    ends = median_survival_times(band).iloc[0]
+    left = sorted(month for month, event in zip(months, events, strict=True) if not event)
+    marks = zip(left, fitted.predict(left, interpolate=False).tolist() if len(left) > 1 else map(fitted.predict, left), strict=True)
+    return Curve(
+        name=name,
+        patients=len(months),
+        events=int(sum(events)),
+        median=finite(fitted.median_survival_time_),
+        median_low=finite(ends.iloc[0]),
+        median_high=finite(ends.iloc[1]),
+        steps=steps,
+        censored=tuple((month, float(value)) for month, value in marks),
+        months=tuple(sorted(months)),
+    )
+
+
+def finite(value: float) -> float | None:
+    """A time, or None for one that is not reached."""
+    return float(value) if isfinite(value) and value < inf else None
+
+
+def _end(end: float, value: float) -> float:
+    """An end of the band; before the first event there is none, and behind the last one of a curve at nothing neither."""
+    return float(end) if end == end else float(value)  # noqa: PLR0124 - not a number is not itself
