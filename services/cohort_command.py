@@ -56,6 +56,7 @@ def cohort(
     from rich.progress import TaskID
 
     from services.cohort import engines
+    from services.cohort.suppression import hides
     from shared.fhir.outcome import Refused
 
     try:
@@ -67,6 +68,7 @@ def cohort(
             raise
         raise Refused(engines.MISSING, code="required") from None
 
+    hides(hide_below)
     stages = _stages(stage or [], open_cases)
     plan = _plan(folder, to or folder.absolute().with_name(f"{folder.absolute().name}-cohort"), all, as_of)
     out, messages = Console(width=None if sys.stdout.isatty() else 150), Console(stderr=True, quiet=json_errors)

@@ -18,7 +18,7 @@ from services.cohort.missingness import untold
 from services.cohort.result import ROWS, Manifest, read_manifest
 from services.cohort.statistics import ENDPOINTS, FollowUp, follow_up, frame
 from services.cohort.summary import notes, without_numbers
-from services.cohort.suppression import HIDDEN, LEAST, column
+from services.cohort.suppression import HIDDEN, column, hides
 from services.cohort.tables import regimens, table1, table2, table4
 from services.cohort.unread import why_nobody
 from shared.fhir.outcome import Refused
@@ -57,8 +57,7 @@ def made(rows: Iterable[Mapping[str, Any]], *, threshold: int = 0, synthetic: bo
 
     Raises Refused where nobody is counted, or the threshold hides nothing.
     """
-    if 0 < threshold < LEAST:
-        raise Refused(f"--hide-below takes {LEAST} or more: below that a hidden number is 1.")
+    hides(threshold)
     study, founding = definitions(), printed()
     out: Counter[str] = Counter()
     kept = []

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from shared.fhir.outcome import Refused
+
 HIDDEN: Final = "–"
 LEAST: Final = 3  # "< 2" would say 1
+
+
+def hides(threshold: int) -> None:
+    """Raises Refused where a threshold hides nothing."""
+    if 0 < threshold < LEAST:
+        raise Refused(f"--hide-below takes {LEAST} or more: below that a hidden number is 1.")
 
 
 def small(number: int, threshold: int) -> bool:

@@ -100,6 +100,12 @@ def test_where_small_numbers_are_hidden_the_progress_bar_tells_none(export: Path
     assert not re.search(r"\d/\d", hidden.stderr)
 
 
+def test_a_threshold_that_hides_nothing_is_refused_before_anything_is_read(export: Path) -> None:
+    said = figaro("cohort", export, "--hide-below", 2, "--report", export.with_name("report"))
+    assert (said.returncode, said.stderr) == (2, "figaro: --hide-below takes 3 or more: below that a hidden number is 1.\n")
+    assert not export.with_name(f"{export.name}-cohort").exists()
+
+
 def test_without_the_extra_libraries_it_says_what_to_install(export: Path) -> None:
     done = figaro("cohort", export, command=WITHOUT)
     assert (done.returncode, done.stderr) == (2, f"figaro: {MISSING}\n")
