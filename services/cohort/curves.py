@@ -9,7 +9,7 @@ from typing import Any, Final
 import altair as alt
 import vl_convert
 
-from services.cohort.kaplan_meier import Curve
+from services.cohort.kaplan_meier import Curve, Step
 from services.cohort.suppression import count, in_order
 
 INK, QUIET, RULE, PAPER = "#1b2330", "#55606f", "#d9dde2", "#ffffff"
@@ -22,18 +22,20 @@ LONGEST: Final = 120
 FEW, SHARE = 5, 0.1
 
 
-def drawn(title: str, curves: Sequence[Curve], *, longest: float = LONGEST, threshold: int = 0) -> str:
-    """The SVG of the curves of an endpoint; with a threshold a curve ends where fewer are at risk, and has no strokes.
+def drawn(title: str, curves: Sequence[Curve], *, longest: float = LONGEST, threshold: int = 0, sizes: Sequence[int] | None = None) -> str:
+    """The SVG of the curves of an endpoint; `sizes` are the patients of each group, where some are in no curve.
 
-    Where few are at risk (FEW, or SHARE of the curve's patients) a curve is drawn faint: one event moves it far.
+    Where few are at risk (FEW, or SHARE of the curve's patients) a curve is drawn faint: one event moves it far. With a threshold, points
+    that no small number is read from are joined by straight lines, and nobody who is censored is marked.
     """
-    shown = [curve for curve in curves if curve.patients >= max(threshold, 1)]
-    last = max((max(curve.months) for curve in shown), default=YEAR)
+    whole = sizes or [curve.patients for curve in curves]
+    shown = [(curve, size) for curve, size in zip(curves, whole, strict=True) if curve.patients >= max(threshold, 1)]
+    last = max((max(curve.months) for curve, _ in shown), default=YEAR)
     months = min(longest, YEAR * ceil(last / YEAR))
     marks: list[alt.Chart] = []
-    for place, curve in enumerate(shown):
+    for place, (curve, size) in enumerate(shown):
         marks += _curve(curve, place, months, threshold)
-        marks += _risk(curve, place, months, threshold)
+        marks += _risk(curve, place, months, threshold, size)
     marks.append(_text([{"x": 0, "y": _row(-1), "text": "At risk"}], 12, QUIET, "left", dx=-66))
     layers = alt.layer(*marks).properties(width=WIDTH, height=HEIGHT + ROOM, padding={"left": 84, "right": 76, "top": 12, "bottom": 14})
     chart = layers.configure(font=FONT, background=PAPER, autosize=alt.AutoSizeParams(type="none")).configure_view(stroke=None)
@@ -41,27 +43,53 @@ def drawn(title: str, curves: Sequence[Curve], *, longest: float = LONGEST, thre
     return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
 
 
+def points(curve: Curve, months: float, threshold: int) -> list[Step]:
+    """The steps until so many months. With a threshold the curve at those whole months between which so many events lie, as long as so many
+    are at risk: a step of its own would be one patient's day. Nothing where that leaves the start alone, unless nothing happened at all.
+    """
+    if not threshold:
+        return [step for step in curve.steps if step.month <= months]
+    found, told = [Step(0, 1, 1, 1)], 0
+    at_risk = [month for month in range(1, int(months) + 1) if curve.at_risk(month) >= threshold]
+    for month in at_risk:
+        rate, happened = curve.rate(month), curve.happened(month)
+        if rate and happened - told >= threshold:
+            found.append(Step(month, rate.value, rate.low, rate.high))
+            told = happened
+    if at_risk and not curve.events:
+        found.append(Step(at_risk[-1], 1, 1, 1))
+    return found if len(found) > 1 else []
+
+
 def _curve(curve: Curve, place: int, months: float, threshold: int) -> list[alt.Chart]:
-    steps = [s for s in curve.steps if s.month <= months and curve.at_risk(s.month) >= threshold]
-    end = min(months, max(curve.months)) if not threshold else steps[-1].month
-    points = [{"x": s.month, "y": s.value, "low": s.low, "high": s.high} for s in steps]
-    points.append(points[-1] | {"x": end})
-    colour = COLOURS[place]
+    steps, colour = points(curve, months, threshold), COLOURS[place]
+    if not steps:
+        few = [{"x": 0, "y": 0.2 - 0.08 * place, "text": f"{_name(curve)}: too few events to draw"}]
+        return [_text(few, 13, colour, "left", dx=7, bold=True)]
+    end = steps[-1].month if threshold else min(months, max(curve.months))
+    line = [{"x": s.month, "y": s.value, "low": s.low, "high": s.high} for s in steps]
     thin = _thin(curve, end)
-    full, faint = [p for p in points if p["x"] < thin], [p for p in points if p["x"] >= thin]
+    if threshold:
+        thin = next((p["x"] for p in line if p["x"] >= thin), end)
+    else:
+        line.append(line[-1] | {"x": end})
+    full, faint = [p for p in line if p["x"] < thin], [p for p in line if p["x"] >= thin]
     if thin >= end:
-        full, faint = points, []
+        full, faint = line, []
+    elif full and threshold:
+        full = [*full, faint[0]]
     elif full:
         turn = full[-1] | {"x": thin}
         full, faint = [*full, turn], [turn, *faint]
     found: list[alt.Chart] = []
+    between: Any = "linear" if threshold else "step-after"
     for some, strength in ((full, 1.0), (faint, 0.35)):
         if not some:
             continue
         base = alt.Chart(_data(some))
-        band = base.mark_area(interpolate="step-after", opacity=0.11 * strength, color=colour)
-        line = base.mark_line(interpolate="step-after", color=colour, strokeWidth=2, strokeDash=DASHES[place], opacity=strength)
-        found += [band.encode(x=_x(months), y=_y("low"), y2="high:Q"), line.encode(x=_x(months), y=_y("y"))]
+        band = base.mark_area(interpolate=between, opacity=0.11 * strength, color=colour)
+        drawn_ = base.mark_line(interpolate=between, color=colour, strokeWidth=2, strokeDash=DASHES[place], opacity=strength)
+        found += [band.encode(x=_x(months), y=_y("low"), y2="high:Q"), drawn_.encode(x=_x(months), y=_y("y"))]
     found.append(_text([{"x": end, "y": max(steps[-1].value, 0.05), "text": _name(curve)}], 13, colour, "left", dx=7, bold=True))
     strokes = [{"x": month, "y": value} for month, value in curve.censored if month <= months]
     if strokes and not threshold:
@@ -71,10 +99,10 @@ def _curve(curve: Curve, place: int, months: float, threshold: int) -> list[alt.
     return found
 
 
-def _risk(curve: Curve, place: int, months: float, threshold: int) -> list[alt.Chart]:
+def _risk(curve: Curve, place: int, months: float, threshold: int, size: int) -> list[alt.Chart]:
     at = range(0, int(months) + 1, YEAR)
     numbers = [curve.at_risk(month) for month in at]
-    may = in_order(numbers, curve.patients, threshold)
+    may = in_order(numbers, size, threshold)
     shown = [count(number, threshold, away=not each) for number, each in zip(numbers, may, strict=True)]
     told = [{"x": month, "y": _row(place), "text": text} for month, text in zip(at, shown, strict=True)]
     name = [{"x": 0, "y": _row(place), "text": _name(curve)}]
