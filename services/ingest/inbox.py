@@ -38,19 +38,23 @@ class Inbox:
     def accept(self, base: str, channel: str, said: Notification) -> Marked:
         """Stores what a notification makes necessary. `alien`: it names another Subscription than the one this channel belongs to."""
         with self._store.transaction() as session:
+            if said.subscription is None:  # nothing is counted, so that notifications need not wait for one another
+                _hear(self._store, session, base, channel)
+                if said.vague:
+                    _want(self._store, session, base)
+                return self._take(session, base, said.changes, now())
             row = _channel(self._store, session, base, channel)
             row.heard = now()
             row.heartbeat = (row.heartbeat or 0) + 1 if said.kind == "heartbeat" else row.heartbeat
-            alien = bool(said.subscription and row.subscription and said.subscription != row.subscription and said.kind != "handshake")
+            alien = bool(row.subscription and said.subscription != row.subscription and said.kind != "handshake")
             if alien:  # nothing of it is believed, but the server is asked (SU-44)
                 _want(self._store, session, base)
                 return Marked(alien=True)
-            if said.subscription:
-                row.subscription, row.status = said.subscription, said.status or row.status
+            row.subscription, row.status = said.subscription, said.status or row.status
             before = row.last_event
             if _count(row, said) or said.vague:
                 _want(self._store, session, base)
-            if said.subscription and (row.last_event or 0) < (before or 0):  # it counts anew: the same numbers are other events
+            if (row.last_event or 0) < (before or 0):  # it counts anew: the same numbers are other events
                 session.exec(delete(Seen).where(col(Seen.base) == base, col(Seen.version).startswith(events_of(said.subscription))))
             return self._take(session, base, said.changes, now())
 
@@ -136,13 +140,19 @@ class Inbox:
         with self._store.transaction() as session:
             session.merge(Cursor(base=base, type=kind, until=until))
 
-    def swept(self, base: str, started: str, failed: str | None) -> None:
-        """A sweep has ended; one that was wanted after its start is still to come. Forgets old versions."""
+    def begun(self, base: str, started: str) -> None:
+        """A sweep begins: whoever wants one from now on wants another."""
         with self._store.transaction() as session:
-            row = session.get(Sweep, base) or Sweep(base=base)
+            _sweep(self._store, session, base).begun = started
+
+    def swept(self, base: str, started: str, failed: str | None, *, broken: bool = False) -> None:
+        """A sweep has ended; one that was wanted after its start is still to come, and one that broke off is wanted anew. Forgets old
+        versions."""
+        with self._store.transaction() as session:
+            row = _sweep(self._store, session, base)
             row.swept, row.failed = started, failed
-            row.wanted = row.wanted if row.wanted and row.wanted > started else None
-            session.add(row)
+            if row.wanted and row.wanted <= started:
+                row.wanted = now() if broken else None
             session.exec(delete(Seen).where(col(Seen.at) < now(-REMEMBERED)))
 
     def recheck(self, base: str, before: str) -> int:
@@ -174,11 +184,28 @@ def _channel(store: Store, session: Session, base: str, name: str) -> Channel:
     return session.exec(select(Channel).where(Channel.base == base, Channel.name == name).with_for_update()).one()
 
 
-def _want(store: Store, session: Session, base: str) -> None:
-    """The first wish counts, so that a flood of pings is one question (SU-45)."""
+def _hear(store: Store, session: Session, base: str, name: str) -> None:
+    """Notes that a channel is alive, to the second: each note locks its row until it is on the disk."""
+    heard = session.exec(select(Channel.heard).where(Channel.base == base, Channel.name == name)).first()
+    if heard is None or heard < now(-timedelta(seconds=1)):
+        row = store.insert(Channel, [{"base": base, "name": name, "heard": now()}])
+        session.exec(row.on_conflict_do_update(index_elements=["base", "name"], set_={"heard": row.excluded.heard}))
+
+
+def _sweep(store: Store, session: Session, base: str) -> Sweep:
     session.exec(store.insert(Sweep, [{"base": base}]).on_conflict_do_nothing())
-    row = session.exec(select(Sweep).where(Sweep.base == base).with_for_update()).one()
-    row.wanted = row.wanted or now()
+    return session.exec(select(Sweep).where(Sweep.base == base).with_for_update()).one()
+
+
+def _want(store: Store, session: Session, base: str) -> None:
+    """The first wish counts, so that a flood of pings is one question (SU-45); the first since the last sweep began, which may have been
+    past what this one tells."""
+    wish = session.exec(select(Sweep.wanted, Sweep.begun).where(Sweep.base == base)).first()
+    if wish and wish[0] and wish[0] > (wish[1] or ""):
+        return
+    row = _sweep(store, session, base)
+    if row.wanted is None or row.wanted <= (row.begun or ""):
+        row.wanted = now()
 
 
 def _count(row: Channel, said: Notification) -> bool:

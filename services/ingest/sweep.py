@@ -83,7 +83,8 @@ class Sweeper:
 
     async def sweep(self, base: str) -> int:
         """One sweep of one server, to its end or until the server refuses; returns how many changes nobody had told us of."""
-        started, failed, found = now(), None, 0
+        started, failed, broken, found = now(), None, False, 0
+        await asyncio.to_thread(self._inbox.begun, base, started)
         try:
             server = self._server(base)
             offered = await server.capabilities()
@@ -102,9 +103,9 @@ class Sweeper:
             if self._settings.recheck_days:
                 await asyncio.to_thread(self._inbox.recheck, base, now(-timedelta(days=self._settings.recheck_days)))
         except FigaroError as error:
-            failed = error.kind
+            failed, broken = error.kind, True
             log.warning("sweep_failed", error=error.kind, status=error.status)
-        await asyncio.to_thread(self._inbox.swept, base, started, failed)
+        await asyncio.to_thread(self._inbox.swept, base, started, failed, broken=broken)
         if found:
             log.info("sweep_found", changes=found)
         return found

@@ -114,10 +114,11 @@ class Seen(SQLModel, table=True):
 
 
 class Sweep(SQLModel, table=True):
-    """When a server was last asked what has changed, and since when somebody wants it asked again."""
+    """When a server was last asked what has changed, and since when somebody wants it asked again. `begun` is when the last sweep began."""
 
     base: str = Field(primary_key=True)
     wanted: str | None = None
+    begun: str | None = None
     swept: str | None = None
     failed: str | None = None
 

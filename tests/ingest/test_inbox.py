@@ -14,7 +14,9 @@ from services.ingest.inbox import Inbox
 from services.ingest.instants import now
 from services.ingest.ledger import Ledger
 from services.ingest.notification import Change, Notification
+from services.ingest.store import Transaction
 from services.ingest.tables import Answer, compressed
+from tests.ingest.conftest import new_database
 
 BASE, OTHER = "http://127.0.0.1:1/fhir", "http://127.0.0.1:2/fhir"
 
@@ -102,6 +104,61 @@ def test_a_wish_that_comes_during_a_sweep_is_still_to_be_fulfilled(ledger: Ledge
     sweep = inbox.sweeps()[BASE]
     assert sweep.wanted is not None
     assert (sweep.swept, sweep.failed) == (started, "unavailable")
+
+
+def test_su_45_a_ping_during_the_sweep_that_an_earlier_one_asked_for_is_another_wish(ledger: Ledger) -> None:
+    """What it tells of may be behind where that sweep is; where sweeps are made on wish alone nobody would ever ask for it."""
+    inbox = Inbox(ledger)
+    ping = Notification(kind="ping", vague=True)
+    inbox.accept(BASE, "condition", ping)
+    first = inbox.sweeps()[BASE].wanted
+    started = now()
+    inbox.begun(BASE, started)
+    inbox.accept(BASE, "condition", ping)
+    second = inbox.sweeps()[BASE].wanted
+    inbox.accept(BASE, "condition", ping)
+    inbox.swept(BASE, started, None)
+    assert first is not None
+    assert first < (inbox.sweeps()[BASE].wanted or "") == second
+
+
+def test_a_sweep_that_broke_off_leaves_its_wish(ledger: Ledger) -> None:
+    inbox = Inbox(ledger)
+    inbox.swept(BASE, now(), "unavailable", broken=True)
+    assert inbox.sweeps()[BASE].wanted is None, "nobody had asked for it"
+    inbox.want_sweep(BASE)
+    inbox.swept(BASE, now(), "unavailable", broken=True)
+    assert inbox.sweeps()[BASE].wanted is not None
+
+
+@pytest.mark.postgres
+def test_notifications_of_one_channel_do_not_wait_for_one_another(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose commit takes long holds up no other, of other patients. SQLite has one writer in any case."""
+    ledger = Ledger(new_database(postgres))
+    inbox, ready, go_on, commit = Inbox(ledger), threading.Event(), threading.Event(), Transaction.commit
+    inbox.accept(BASE, "condition", pushed(Change("Patient/1", "v1")))
+
+    def slowly(self: Transaction) -> None:
+        if threading.current_thread().name == "slow":
+            ready.set()
+            go_on.wait(30)
+        commit(self)
+
+    monkeypatch.setattr(Transaction, "commit", slowly)
+    slow, other = (
+        threading.Thread(target=inbox.accept, args=(BASE, "condition", pushed(Change(f"Patient/{name}", name))), name=name)
+        for name in ("slow", "other")
+    )
+    slow.start()
+    ready.wait(30)
+    other.start()
+    other.join(10)
+    stored = {due.patient for due in ledger.due(now())}
+    go_on.set()
+    slow.join()
+    other.join()
+    assert stored == {"Patient/1", "Patient/other"}
+    ledger.close()
 
 
 def test_who_has_a_careplan_and_no_case_for_long_is_looked_at_again(ledger: Ledger) -> None:
