@@ -79,7 +79,9 @@ HEAD: Final = ("", "patients", "patients/s", "CPU, µs a patient", "CPU, parsing
 def run(command: Sequence[str | Path]) -> Spent:
     """Runs a command to its end; raises SystemExit with its words where it fails."""
     began = time.perf_counter()
-    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+    # As where it is installed: what Python has compiled is kept.
+    settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=settings) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         errors, said = process.stderr.read(), process.stdout.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import date
 from pathlib import Path
@@ -55,6 +56,7 @@ def cohort(
     from rich.console import Console
     from rich.progress import TaskID
 
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # else numpy starts threads that spin, a tenth of a second in each process
     from services.cohort import engines
     from services.cohort.suppression import hides
     from shared.fhir.outcome import Refused
