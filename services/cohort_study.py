@@ -25,6 +25,7 @@ from services.staging.diagnosis import certainty, named
 from services.staging.knowledge import rules
 from services.staging.lengths import measured, millimetres
 from services.staging.primary import choose
+from services.staging.purpose import of_another
 from services.staging.window import course
 from shared.fhir.codes import codes
 from shared.fhir.dates import later
@@ -34,7 +35,6 @@ from shared.oncology.stage import Staging
 
 _MEASURES = ("ecog", "haemoglobin", "leucocytes")
 _WORSE = ("recurrent", "progressive")
-_TREATMENTS = ("procedure", "medication-request", "medication-administration", "medication-statement")
 _NODES = ("regional-node", "distant-node", "contested")
 _PELVIS = ("regional-node", "adjacent")
 _RECOMMEND = Path(code_book.__file__).parent
@@ -72,7 +72,7 @@ def facts(record: Record, staging: Staging) -> Facts:
     strangers = others(record, staging, seen)
     told = _answers(known_codes, [finding for finding in seen if finding not in strangers], staging)
     new = returned(record, staging)
-    hers = treatments(record, staging)
+    hers = treatments(record)
     return Facts(
         drugs=_drugs(hers, known_codes),
         courses=_courses(hers, known_codes),
@@ -147,19 +147,10 @@ def others(record: Record, staging: Staging, seen: list[Finding]) -> list[Findin
     return [finding for finding in seen if strange.intersection(finding.focus) and not own.intersection(finding.focus)]
 
 
-def treatments(record: Record, staging: Staging) -> Record:
+def treatments(record: Record) -> Record:
     """The record without treatments whose recorded reason is another cancer, and nothing of this one."""
-    given = [f for f in record.findings if f.kind in _TREATMENTS and (f.focus or f.reasons)]
-    own, strange = _own(staging), _strange(record, staging, {focus for finding in given for focus in finding.focus})
-    away = {f.source for f in given if _for_another(f, own, strange)}
+    away = of_another(record, choose(record, rules()), rules()) if any(f.focus or f.reasons for f in record.findings) else ()
     return replace(record, findings=tuple(f for f in record.findings if f.source not in away)) if away else record
-
-
-def _for_another(treatment: Finding, own: set[str | None], strange: set[str]) -> bool:
-    coded = {found.kind for reason in treatment.reasons if (found := named(Finding(source="", kind="condition", concept=reason), rules()))}
-    if own.intersection(treatment.focus) or coded - {"other"}:
-        return False
-    return bool(strange.intersection(treatment.focus)) or "other" in coded
 
 
 def _own(staging: Staging) -> set[str | None]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from services.staging import tnm
 from services.staging.knowledge import Rules
 from services.staging.primary import Tumour
+from services.staging.purpose import of_another
 from shared.fhir.codes import ATC, RXNORM, SNOMED, codes
 from shared.fhir.dates import days
 from shared.oncology.not_read import TREATMENTS
@@ -91,7 +92,8 @@ def course(record: Record, tumour: Tumour, rules: Rules) -> Course:
     """The treatments and the staging window of the record."""
     diagnosed, unseen = diagnosis(tumour), not TREATMENTS.isdisjoint(record.unread)
     onset = min((f.when for f in tumour.conditions if f.when), default=None)
-    given = [(f, kind) for f in record.findings if (kind := _kind(f, rules)) is not None]
+    away = of_another(record, tumour, rules)
+    given = [(f, kind) for f in record.findings if (kind := _kind(f, rules)) is not None and f.source not in away]
     dated = (Treatment(f.when, f.until or f.when, kind, f.source) for f, kind in given if f.when is not None)
     found = sorted(t for t in dated if onset is None or _at(t.start, onset) >= 0)
     if not found:

@@ -262,10 +262,14 @@ def _recorded(it: Stated, number: int) -> Json:
 
 
 def _treatment(it: Treatment, number: int) -> Json:
+    why: Json = {
+        "reasonReference": [{"reference": f"Condition/{id}"} for id in it.for_] or None,
+        "reasonCode": [coded(ICD_10_CM, it.reason)] if it.reason else None,
+    }
     if it.rxnorm:
         drug = coded(RXNORM, it.rxnorm)
         return _resource(
-            "MedicationAdministration", f"drug-{number}", status=it.status, medicationCodeableConcept=drug, effectiveDateTime=it.on
+            "MedicationAdministration", f"drug-{number}", status=it.status, medicationCodeableConcept=drug, effectiveDateTime=it.on, **why
         )
     assert it.is_ is not None
     intent = [{"url": INTENT, "valueCodeableConcept": coded(SCT, INTENTS[it.intent])}] if it.intent else None
@@ -278,4 +282,5 @@ def _treatment(it: Treatment, number: int) -> Json:
         code=coded(SCT, PROCEDURES.get(it.is_, it.is_)),
         performedDateTime=None if period else it.on,
         performedPeriod=period,
+        **why,
     )

@@ -86,7 +86,7 @@ class Stated(_Strict, frozen=True, kw_only=True):
 
 
 class Treatment(_Strict, frozen=True, kw_only=True):
-    """A Procedure, or with `rxnorm` a MedicationAdministration."""
+    """A Procedure, or with `rxnorm` a MedicationAdministration; `for` are the Conditions it is for, `reason` is a code of ICD-10-CM."""
 
     is_: str | None = msgspec.field(name="is", default=None)
     rxnorm: str | None = None
@@ -94,6 +94,8 @@ class Treatment(_Strict, frozen=True, kw_only=True):
     until: str | None = None
     intent: str | None = None
     status: str = "completed"
+    for_: list[str] = msgspec.field(name="for", default=[])
+    reason: str | None = None
 
 
 Extent = dict[str, bool | str | Seen | list[Seen]]
