@@ -34,13 +34,13 @@ def part_of(it: Counting, endpoint: Endpoint, study: Definitions) -> Part:
     found = curves(data, endpoint)
     model, lines = multivariable(data, endpoint, study, founding)
     title = f"{WORDS[endpoint]} by group" if it.apart else WORDS[endpoint]
-    shown = slice(1, 3) if it.apart else slice(1)
+    shown, sizes = (found[1:], it.sizes[1:]) if it.apart else (found[:1], it.sizes[:1])
     rows = survival(found if it.apart else found[:1], endpoint, founding, threshold, sizes=it.sizes)
     return Part(
         endpoint=endpoint,
         title=WORDS[endpoint],
         curves=found,
-        picture=drawn(title, found[shown], threshold=threshold, sizes=it.sizes[shown]),
+        picture=drawn(title, shown, threshold=threshold, sizes=sizes),
         rows=rows,
         p=p_value(log_rank(data, endpoint, "group")),
         model=model,
