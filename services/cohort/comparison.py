@@ -183,10 +183,8 @@ def survival(
 
 
 def _median(curve: Curve) -> str:
-    if curve.median is None:
-        return "not reached"
-    low, high = (f"{end:.1f}" if end is not None else "not reached" for end in (curve.median_low, curve.median_high))
-    return f"{curve.median:.1f} ({low}–{high})"
+    median, low, high = ("not reached" if m is None else f"{m:.1f}" for m in (curve.median, curve.median_low, curve.median_high))
+    return median if median == low == high else f"{median} ({low}–{high})"
 
 
 def _against(variable: Variable) -> str:

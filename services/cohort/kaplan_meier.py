@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from math import inf, isfinite
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
 from lifelines import KaplanMeierFitter  # type: ignore[import-untyped]
-from lifelines.utils import median_survival_times  # type: ignore[import-untyped]
+
+_ROUNDED: Final = 1e-9
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -76,25 +76,26 @@ def curve(name: str, months: Sequence[float], events: Sequence[bool]) -> Curve:
         Step(float(at), float(value), _end(low, value), _end(high, value))
         for at, value, (low, high) in zip(table.index, table.iloc[:, 0], band.to_numpy(), strict=True)
     )
-    ends = median_survival_times(band).iloc[0]
+    # Once nobody is left there is no standard error, and no band that an interval could end at.
+    lows, highs = (tuple((s.month, getattr(s, end)) for s in steps if s.value > 0) for end in ("low", "high"))
     left = sorted(month for month, event in zip(months, events, strict=True) if not event)
     marks = zip(left, fitted.predict(left, interpolate=False).tolist() if len(left) > 1 else map(fitted.predict, left), strict=True)
     return Curve(
         name=name,
         patients=len(months),
         events=int(sum(events)),
-        median=finite(fitted.median_survival_time_),
-        median_low=finite(ends.iloc[0]),
-        median_high=finite(ends.iloc[1]),
+        median=reached(((step.month, step.value) for step in steps), 0.5),
+        median_low=reached(lows, 0.5),
+        median_high=reached(highs, 0.5),
         steps=steps,
         censored=tuple((month, float(value)) for month, value in marks),
         months=tuple(sorted(months)),
     )
 
 
-def finite(value: float) -> float | None:
-    """A time, or None for one that is not reached."""
-    return float(value) if isfinite(value) and value < inf else None
+def reached(levels: Iterable[tuple[float, float]], level: float) -> float | None:
+    """The first month at which a curve has come down to a level; None where it does not. What should be a half may end in a one."""
+    return next((month for month, value in levels if value <= level + _ROUNDED), None)
 
 
 def _end(end: float, value: float) -> float:

@@ -12,16 +12,16 @@ from typing import Any, Final, Literal
 
 import msgspec
 import pandas as pd  # type: ignore[import-untyped]
-from lifelines import CoxPHFitter, KaplanMeierFitter  # type: ignore[import-untyped]
+from lifelines import CoxPHFitter  # type: ignore[import-untyped]
 from lifelines.exceptions import ConvergenceError, ConvergenceWarning  # type: ignore[import-untyped]
 from lifelines.statistics import logrank_test, proportional_hazard_test  # type: ignore[import-untyped]
-from lifelines.utils import qth_survival_time  # type: ignore[import-untyped]
 
-from services.cohort.kaplan_meier import Curve, curve, finite
+from services.cohort.kaplan_meier import Curve, curve, reached
 
 Endpoint = Literal["os", "pfs"]
 ENDPOINTS: Final[tuple[Endpoint, ...]] = ("pfs", "os")
 MONTH: Final = 365.25 / 12
+_SEARCH: Final = 1e-12  # where the search for the maximum ends; at lifelines' own 1e-7 the third digit of a p may be another
 PER_VARIABLE: Final = 5  # events, below which a model of so many variables is marked
 
 
@@ -115,8 +115,8 @@ def cox(data: Any, endpoint: Endpoint, variables: Sequence[str]) -> Model:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ConvergenceWarning)
-            fitted = CoxPHFitter().fit(known[chosen], f"{endpoint}_months", f"{endpoint}_event")
-            test = proportional_hazard_test(fitted, known[chosen], time_transform="rank").summary
+            fitted = CoxPHFitter().fit(known[chosen], f"{endpoint}_months", f"{endpoint}_event", fit_options={"precision": _SEARCH})
+            test = proportional_hazard_test(fitted, known[chosen], time_transform=_ranks).summary
     except (ConvergenceError, ConvergenceWarning):
         return msgspec.structs.replace(empty, why_not="does not converge: one level is without events, most likely")
     found = fitted.summary
@@ -134,6 +134,11 @@ def cox(data: Any, endpoint: Endpoint, variables: Sequence[str]) -> Model:
     return msgspec.structs.replace(empty, hazards=hazards, thin=events < PER_VARIABLE * len(used))
 
 
+def _ranks(times: Any, events: Any, _: Any) -> Any:
+    """The ranks of the events; those of one day have one, where lifelines' own "rank" goes by the order of the rows."""
+    return times.where(events.astype(bool)).rank()
+
+
 def _no_ratio(values: Any, happened: Any) -> str:
     """Why a variable has no hazard ratio that data can bound; empty where it has one."""
     if values.nunique() < 2:
@@ -145,10 +150,10 @@ def _no_ratio(values: Any, happened: Any) -> str:
 def follow_up(data: Any) -> FollowUp:
     """Reverse Kaplan-Meier (deaths censored, censorings the event), and what was observed."""
     months = data["os_months"]
-    fitted = KaplanMeierFitter().fit(months, ~data["os_event"])
-    low, high = (finite(qth_survival_time(q, fitted.survival_function_)) for q in (0.75, 0.25))
+    followed = curve("follow-up", months.tolist(), (~data["os_event"]).tolist())
+    low, high = (reached(((step.month, step.value) for step in followed.steps), level) for level in (0.75, 0.25))
     plain = float(months.median()), float(months.min()), float(months.max())
-    return FollowUp(finite(fitted.median_survival_time_), (low, high), *plain)
+    return FollowUp(followed.median, (low, high), *plain)
 
 
 def landmark(data: Any, endpoint: Endpoint, month: float) -> Any:
