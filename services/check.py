@@ -46,10 +46,20 @@ class CheckSettings(Settings):
 
     def issuer(self, base: URL, role: Role) -> Issuer:
         """Who we are there: as the settings say, else nobody. A token is for FIGARO_FHIR_BASE or, without that, for `base`."""
+        return self._named(base, role) or Issuer(id="asked", base=str(base), write=Open())
+
+    def unnamed(self, base_url: str) -> str | None:
+        """What to say of a server that the settings do not name; None of one that they do."""
+        if self._named(base := fhir_base(base_url), "read"):
+            return None
+        where = "in the issuers file" if self.issuers else "FIGARO_FHIR_BASE, nor in FIGARO_FHIR_BASES"
+        return f"{base} is not {where}: asked without credentials."
+
+    def _named(self, base: URL, role: Role) -> Issuer | None:
         token = self.fhir_token if role == "read" else self.fhir_write_token
         named = self.fhir_base or (None if self.issuers else str(base))
         known = issuers_of(file=self.issuers, base=named, bases=self.fhir_bases, token=token, role=role)
-        return next((issuer for issuer in known if issuer.base == str(base)), Issuer(id="asked", base=str(base), write=Open()))
+        return next((issuer for issuer in known if issuer.base == str(base)), None)
 
 
 class Row(NamedTuple):
@@ -171,7 +181,8 @@ async def _posted(server: FhirClient) -> Row:
 
 def _subscriptions(said: Capabilities) -> Row:
     if said.allows("Subscription", "create"):
-        return Row("subscriptions", "yes", "can be created; whether they fire is seen by `figaro subscribe`")
+        named = f"; topics it names: {len(said.topics)}" if said.topics else ""
+        return Row("subscriptions", "yes", f"can be created; whether they fire is seen by `figaro subscribe`{named}")
     return Row("subscriptions", "fallback", "none: it is polled for what has changed")
 
 

@@ -26,7 +26,10 @@ def check(
     needed: dict[str, bool] = {}
     for search in searches_for("nobody"):
         needed[search.type] = needed.get(search.type, False) or not search.optional
-    rows = asyncio.run(look(base_url, tuple(needed.items()), load(CheckSettings)))
+    settings = load(CheckSettings)
+    if not json_errors and (unnamed := settings.unnamed(base_url)):
+        sys.stderr.write(f"figaro: {unnamed}\n")
+    rows = asyncio.run(look(base_url, tuple(needed.items()), settings))
     if sys.stdout.isatty():
         Console().print(table(rows, base_url))
     else:

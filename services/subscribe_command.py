@@ -33,10 +33,14 @@ def subscribe(
     if push:
         sys.stdout.write(subscribing.address(base_url, settings) + "\n")
         return
-    stands = asyncio.run(subscribing.subscribe(base_url, settings, remove=remove, topics=topic or ()))
+
+    def tell(text: str) -> None:
+        sys.stderr.write(f"figaro: {printable(text)}\n")
+
+    stands = asyncio.run(subscribing.subscribe(base_url, settings, remove=remove, topics=topic or (), tell=tell))
     Console(width=None if sys.stdout.isatty() else 150).print(subscribing.table(stands))
     for one in stands:
         if not one.works:
-            sys.stderr.write(f"figaro: {printable(f'{one.reference} is {one.status}. {one.error}')}\n")
+            tell(f"{one.reference} is {one.status}. {one.error}")
     if not all(one.works for one in stands):
         raise typer.Exit(1)

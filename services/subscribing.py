@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from rich.box import SIMPLE_HEAD
@@ -17,10 +17,13 @@ from shared.smart.issuers import Issuer, Issuers, issuers_of
 from shared.smart.servers import Servers, reaching
 
 WIDE = 44
+NAMED = 5
 
 
-async def subscribe(base_url: str, settings: IngestSettings, *, remove: bool, topics: Sequence[str]) -> list[Standing]:
-    """What stands on the server afterwards. Raises Refused, and what the server answers."""
+async def subscribe(
+    base_url: str, settings: IngestSettings, *, remove: bool, topics: Sequence[str], tell: Callable[[str], object] = lambda _: None
+) -> list[Standing]:
+    """What stands on the server afterwards; `tell` is told what is to be known beside it. Raises Refused, and what the server answers."""
     issuers, issuer, place = _place(base_url, settings)
     channels = Channels(issuers, settings)
     async with AsyncExitStack() as stack:
@@ -29,7 +32,18 @@ async def subscribe(base_url: str, settings: IngestSettings, *, remove: bool, to
         if remove:
             return await ours.remove()
         channels.path(issuer, PUSH)  # refused before anything is asked
-        return await ours.ensure(lambda channel: place + channels.path(issuer, channel), channels.secrets(issuer)[0], topics)
+        stands = await ours.ensure(lambda channel: place + channels.path(issuer, channel), channels.secrets(issuer)[0], topics)
+        if ours.unused:
+            tell(_unused(ours.unused))
+        return stands
+
+
+def _unused(topics: Sequence[str]) -> str:
+    more = f" and {len(topics) - NAMED} more" if len(topics) > NAMED else ""
+    return (
+        f"the server names topics and does not say what they fire at, so none of them is used: {', '.join(topics[:NAMED])}{more}. "
+        "`figaro subscribe` with --topic URL takes those that you know, and only those."
+    )
 
 
 def address(base_url: str, settings: IngestSettings) -> str:

@@ -16,6 +16,7 @@ Json = dict[str, Any]
 BACKPORT: Final = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition"
 # The guide's own examples have `url` in the extensions of R5 and `resourceTrigger` in those of R4B, and HAPI reads no other.
 TOPIC: Final = tuple(f"http://hl7.org/fhir/{version}/StructureDefinition/extension-SubscriptionTopic" for version in ("5.0", "4.3"))
+_TRIGGER: Final = ("resource", "supportedInteraction", "fhirPathCriteria", "queryCriteria")
 HEARTBEAT: Final = 300  # seconds
 
 
@@ -98,32 +99,55 @@ def as_wished(subscription: Json, wanted: Json) -> bool:
     )
 
 
-def topics_by_type(basics: Iterable[Json]) -> dict[str, str]:
-    """The topics (`Basic` with the extensions of R5's SubscriptionTopic) that fire at every create and update of a type we read (SU-21)."""
+def topics_by_type(shown: Iterable[Json]) -> dict[str, str]:
+    """The topics that fire at every create and update of a type we read (SU-21). `shown` are the topics that a server defines.
+
+    A definition is a `Basic` with the extensions of R5's SubscriptionTopic, or such a resource itself.
+    """
     found: dict[str, str] = {}
-    for canonical, kind, trigger in _triggers(basics):
+    for canonical, kind, trigger in _triggers(shown):
         if canonical and kind in SUBJECTS and _fires_always(trigger):
             found.setdefault(kind, canonical)
     return found
 
 
-def types_of_topic(basics: Iterable[Json], canonical: str) -> list[str]:
+def types_of_topic(shown: Iterable[Json], canonical: str) -> list[str]:
     """The types whose changes fire a topic, each once; none where the server does not show it."""
-    return list(dict.fromkeys(kind for named, kind, _ in _triggers(basics) if kind and named == canonical.partition("|")[0]))
+    return list(dict.fromkeys(kind for named, kind, _ in _triggers(shown) if kind and named == canonical.partition("|")[0]))
 
 
-def _triggers(basics: Iterable[Json]) -> Iterator[tuple[str, str, Json]]:
-    """The canonical of each topic, and of each trigger the type and the whole."""
-    for basic in basics:
-        canonical = next((_value(it) for it in _extensions(basic, *(f"{it}.url" for it in TOPIC))), None)
-        for trigger in _extensions(basic, *(f"{it}.resourceTrigger" for it in TOPIC)):
-            yield str(canonical or ""), str(next((_value(it) for it in _extensions(trigger, "resource")), "")).rpartition("/")[2], trigger
+def unexplained(named: Iterable[str], shown: Sequence[Json]) -> list[str]:
+    """Of the topics that a server names those of which it does not say what they fire at (SU-21)."""
+    return [canonical for canonical in named if not types_of_topic(shown, canonical)]
 
 
-def _fires_always(trigger: Json) -> bool:
-    interactions = {_value(it) for it in _extensions(trigger, "supportedInteraction")}
-    narrowed = [_value(it) for it in _extensions(trigger, "fhirPathCriteria") if str(_value(it)).strip() != "true"]
-    return interactions >= {"create", "update"} and not narrowed and not list(_extensions(trigger, "queryCriteria"))
+def _triggers(shown: Iterable[Json]) -> Iterator[tuple[str, str, dict[str, list[Any]]]]:
+    """The canonical of each topic, and of each of its triggers the type and what stands in it, by element."""
+    for topic in shown:
+        if topic.get("resourceType") == "SubscriptionTopic":
+            canonical, triggers = topic.get("url"), [_lists(it) for it in topic.get("resourceTrigger", []) if isinstance(it, dict)]
+        else:
+            canonical = next((_value(it) for it in _extensions(topic, *(f"{it}.url" for it in TOPIC))), None)
+            triggers = [_by_url(it) for it in _extensions(topic, *(f"{it}.resourceTrigger" for it in TOPIC))]
+        for trigger in triggers:
+            yield str(canonical or ""), str(next(iter(trigger.get("resource", [])), "")).rpartition("/")[2], trigger
+
+
+def _fires_always(trigger: dict[str, list[Any]]) -> bool:
+    narrowed = [path for path in trigger.get("fhirPathCriteria", []) if str(path).strip() != "true"]
+    fires = all(one in trigger.get("supportedInteraction", []) for one in ("create", "update"))
+    return fires and not narrowed and not trigger.get("queryCriteria")
+
+
+def _lists(trigger: Json) -> dict[str, list[Any]]:
+    return {name: held if isinstance(held, list) else [held] for name, held in trigger.items()}
+
+
+def _by_url(trigger: Json) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for it in _extensions(trigger, *_TRIGGER):
+        found.setdefault(it["url"], []).append(_value(it))
+    return found
 
 
 def _extensions(element: Json, *urls: str) -> Sequence[Json]:

@@ -26,8 +26,10 @@ from services.ingest.subscription_resource import (
     topical,
     topics_by_type,
     types_of_topic,
+    unexplained,
     wishes,
 )
+from shared.fhir.capability import Capabilities
 from shared.fhir.client import FhirClient
 from shared.fhir.outcome import FigaroError, Refused, Rejected, ServerAnswer, Unavailable
 
@@ -61,11 +63,15 @@ class Standing(NamedTuple):
 
 
 class Subscriptions:
-    """Ours on one server: those whose endpoint is below `place` (…/notifications/{issuer}/)."""
+    """Ours on one server: those whose endpoint is below `place` (…/notifications/{issuer}/).
+
+    `unused`, once `ensure` was asked for no topics: those the server names without saying what they fire at (SU-21).
+    """
 
     def __init__(self, server: FhirClient, place: str) -> None:
         self._server = server
         self._place = place
+        self.unused: list[str] = []
 
     async def ensure(self, endpoint: Callable[[str], str], secret: str, topics: Iterable[str] = ()) -> list[Standing]:
         """Has the server notify us of every type we read, once each, and waits until it says that it will. Safe to repeat.
@@ -78,8 +84,9 @@ class Subscriptions:
             raise Refused(
                 f"The FHIR server at {self._server.base_url} takes no Subscriptions: with FIGARO_SWEEP_SECONDS it is asked what changed."
             )
-        shown = await self._topics() if said.allows("Basic", "search-type") else []
+        shown = [*await self._topics(said, "Basic", code="SubscriptionTopic"), *await self._topics(said, "SubscriptionTopic")]
         named = [topical(topic) for topic in topics]
+        self.unused = [] if named else unexplained(said.topics, shown)
         wanted = named or wishes(topics_by_type(shown))
         wanted = [wish for wish in wanted if wish.topical or said.of(wish.type) is not None]
         there = await self.ours()
@@ -122,9 +129,10 @@ class Subscriptions:
                     found.setdefault(channel, []).append(subscription)
         return found
 
-    async def _topics(self) -> list[Json]:
+    async def _topics(self, said: Capabilities, kind: str, **params: str) -> list[Json]:
+        """The topics that the server defines in resources of a type; none where it has no such thing."""
         try:
-            found = await self._server.search("Basic", {"code": "SubscriptionTopic", "_count": "200"})
+            found = await self._server.search(kind, {**params, "_count": "200"}) if said.allows(kind, "search-type") else ()
         except ServerAnswer:
             return []
         return [json.loads(bytes(entry.resource)) for entry in found if entry.resource is not None]
@@ -200,6 +208,6 @@ async def _asked(server: FhirClient, id: str) -> str:
     try:
         bundle = json.loads(await server.operation("Subscription", id, "$status"))
         said = notification(json.dumps(bundle["entry"][0]["resource"]).encode(), server.base_url)
-    except (FigaroError, ValueError, LookupError, TypeError):
+    except (FigaroError, ValueError, LookupError, TypeError, RecursionError):
         return "silent"
     return said.status if said.status and said.status != "active" else "silent"

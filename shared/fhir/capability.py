@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+# Source: Subscriptions R5 Backport 1.1.0; its context is CapabilityStatement.rest.resource.
+_NAMES_A_TOPIC: Final = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
 
 
 class _Code(msgspec.Struct, frozen=True, rename="camel"):
@@ -16,6 +21,11 @@ class _SearchParam(msgspec.Struct, frozen=True, rename="camel"):
 
 class _Operation(msgspec.Struct, frozen=True, rename="camel"):
     name: str = ""
+
+
+class _Extension(msgspec.Struct, frozen=True, rename="camel"):
+    url: str = ""
+    value_canonical: str | None = None
 
 
 class _Service(msgspec.Struct, frozen=True, rename="camel"):
@@ -39,6 +49,7 @@ class ResourceCapability(msgspec.Struct, frozen=True, rename="camel"):
     conditional_update: bool = False
     update_create: bool = False
     versioning: str | None = None
+    extension: tuple[_Extension, ...] = ()
 
 
 class _Rest(msgspec.Struct, frozen=True, rename="camel"):
@@ -85,6 +96,13 @@ class Capabilities(msgspec.Struct, frozen=True, rename="camel", tag_field="resou
         offer = self.of(type) if type else None
         listed = offer.operation if offer else () if type else [one for rest in self.rest for one in rest.operation]
         return any(one.name.removeprefix("$") == name for one in listed)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that Subscriptions may be to, by canonical, each once; what they fire at is not said here."""
+        offer = self.of("Subscription")
+        named = [one.value_canonical for one in offer.extension if one.url == _NAMES_A_TOPIC] if offer else []
+        return tuple(dict.fromkeys(filter(None, named)))
 
     @property
     def security(self) -> tuple[str, ...]:

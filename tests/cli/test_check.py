@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -83,8 +84,26 @@ async def test_a_server_that_asks_for_a_token_is_usable_with_it_only() -> None:
 async def test_se10_the_token_of_another_server_is_not_sent() -> None:
     async with small_server(Switches(token="right-token")) as small:
         given = {"FIGARO_FHIR_BASE": "https://ehr.example.org/fhir", "FIGARO_FHIR_TOKEN": "right-token"}
-        code, rows, _ = await check(small.base_url, **given)
+        code, rows, said = await check(small.base_url, **given)
     assert (code, rows["auth"][0]) == (1, "no")
+    assert said == f"figaro: {small.base_url} is not FIGARO_FHIR_BASE, nor in FIGARO_FHIR_BASES: asked without credentials.\n"
+
+
+async def test_se10_a_server_that_is_not_in_the_issuers_file_is_asked_without_credentials_and_that_is_said(tmp_path: Path) -> None:
+    """SE-10: the credentials of every issuer are for its own base; with an issuer of that base nothing is said."""
+    file = tmp_path / "issuers.yaml"
+
+    def issuers(base: str) -> dict[str, str]:
+        client = {"auth": "bearer", "token": {"env": "OF_THE_OTHER"}}
+        file.write_text(json.dumps({"issuers": [{"id": "other", "base": base, "read": client, "write": client}]}))
+        return {"FIGARO_ISSUERS": str(file), "OF_THE_OTHER": "right-token"}
+
+    async with small_server(Switches(token="right-token")) as small:
+        code, rows, said = await check(small.base_url, **issuers("https://ehr.example.org/fhir"))
+        assert (code, rows["auth"][0]) == (1, "no")
+        assert said == f"figaro: {small.base_url} is not in the issuers file: asked without credentials.\n"
+        code, rows, said = await check(small.base_url, **issuers(small.base_url))
+        assert (code, rows["auth"], said) == (0, ("yes", "our token is taken"), "")
 
 
 async def test_what_is_no_server_is_one_sentence_and_leaves_with_1() -> None:
