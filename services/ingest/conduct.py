@@ -20,6 +20,7 @@ import structlog
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from dbos import error as dbos_errors
 
+from services.ingest.alone import alone
 from services.ingest.instants import now
 from services.ingest.ledger import Ledger
 from services.ingest.migrations import for_us_alone
@@ -174,11 +175,12 @@ class Conductor:
     async def _run(self, name: str, case_id: str) -> tuple[str | None, bool]:
         """Does one of `Steps`, again while a neighbour is unavailable: the OperationOutcome where it failed, and whether time may help."""
 
+        @alone
         async def attempt() -> str | None:
             try:
                 await getattr(self._steps, name)(case_id)
-            except Unavailable as error:
-                raise Unavailable(error.text, code=error.code) from None  # without the server's own words: DBOS stores it
+            except Unavailable:
+                raise  # to be repeated
             except FigaroError as error:
                 return to_bytes(error).decode()
             except Exception as error:
@@ -208,6 +210,7 @@ class Conductor:
             return None
         return now(timedelta(minutes=min(2 ** (attempt - 1), 60)))
 
+    @alone
     async def _give_up(self, case_id: str, outcome: str, retry_at: str | None) -> None:
         await asyncio.to_thread(self._ledger.stuck, case_id, outcome.encode(), retry_at=retry_at)
 
@@ -225,19 +228,22 @@ class Conductor:
         """Has due patients become cases and servers swept, queues what a crash left unqueued, and names cases whose workflow is lost."""
         for case_id in await DBOS.run_step_async({"name": "due"}, self._open_due):
             await self._enqueue(await asyncio.to_thread(self._ledger.case, case_id))
-        for base in await DBOS.run_step_async({"name": "pending"}, self._rounds.pending):
+        for base in await DBOS.run_step_async({"name": "pending"}, alone(self._rounds.pending)):
             with SetEnqueueOptions(deduplication_id=base), contextlib.suppress(dbos_errors.DBOSQueueDeduplicatedError):
                 await DBOS.enqueue_workflow_async(SWEEPS, self._ask, base)  # one sweep of a server at a time
         await DBOS.run_step_async({"name": "tidy"}, self._tidy)
 
+    @alone
     async def _open_due(self) -> list[str]:
         await self._rounds.drain()
         return [case.id for case in await asyncio.to_thread(self._ledger.unqueued)]
 
+    @alone
     async def _sweep(self, base: str) -> None:
         with structlog.contextvars.bound_contextvars(issuer=self._issuer(base)):
             await self._rounds.sweep(base)
 
+    @alone
     async def _tidy(self) -> None:
         lost = await DBOS.list_workflows_async(name="case", status=_LOST, load_input=False, load_output=False, limit=500)
         for workflow in lost:

@@ -131,7 +131,9 @@ def _parsed(body: bytes) -> Json:
         read = json.loads(body.removeprefix(b"\xef\xbb\xbf"), object_pairs_hook=_once)
     except _TwiceError:
         raise Unreadable("The body has the same member twice in one object: it could be read in two ways.", where="the body") from None
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise Unreadable("The body is nested too deeply, more than any resource of FHIR R4: send ids only.", where="the body") from None
+    except ValueError:
         raise Unreadable("The body cannot be read as JSON: send application/fhir+json in UTF-8.", where="the body") from None
     if not isinstance(read, dict):
         raise Unreadable("The body is JSON but no FHIR resource.", where="the body")

@@ -12,6 +12,7 @@ import msgspec
 
 from services.ingest.searches import Search, searches_for
 from shared.fhir.client import FhirClient
+from shared.fhir.depth import DEEPEST
 from shared.fhir.outcome import FigaroError, Gone, NotFound, Refused, Rejected, Stuck, Unauthorised
 from shared.fhir.paging import Entry
 from shared.fhir.r4 import complaints
@@ -85,8 +86,9 @@ async def pull(server: FhirClient, patient: str, *, as_of: str | None = None, sc
     record = read_resources(patient, ordered, as_of=as_of)
     used = {patient, *(finding.source for finding in record.findings)}
     invalid = await asyncio.to_thread(_invalid, {reference: resources[reference] for reference in sorted(resources) if reference in used})
+    deep = [_deep(entry.reference) for entry in found if entry.deep]
     issues = sorted(
-        (*record.issues, *invalid, *unread, *map(_set_aside, nameless)), key=lambda issue: (issue.code, issue.sources, issue.text)
+        {*record.issues, *invalid, *unread, *deep, *map(_set_aside, nameless)}, key=lambda issue: (issue.code, issue.sources, issue.text)
     )
     whole = msgspec.structs.replace(record, issues=tuple(issues), unread=tuple(sorted(missed)))
     return Pulled(whole, b"[" + b",".join(ordered) + b"]", missed)
@@ -203,3 +205,8 @@ def _invalid(resources: dict[str, bytes]) -> list[Issue]:
 def _set_aside(reference: str) -> Issue:
     text = f"{reference} does not say whose it is, or cannot be read; it is not used."
     return Issue(severity="warning", code="resource-unreadable", text=text, sources=(reference,))
+
+
+def _deep(reference: str) -> Issue:
+    text = f"{reference} is nested more than {DEEPEST} levels deep, and no resource of FHIR R4 is: what lies deeper was left out."
+    return Issue(severity="warning", code="resource-invalid", text=f"{text} Have it mended on the FHIR server.", sources=(reference,))

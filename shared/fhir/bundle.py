@@ -125,4 +125,6 @@ def head(raw: msgspec.Raw | bytes) -> Head | None:
 
 def plain(error: Exception) -> str:
     """The decoder's own sentence: it names the place and the type, never the value."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply, more than any resource of FHIR R4: mend it, or leave it out."
     return str(error).replace(" - at `$", " at `").rstrip(".") + "."

@@ -19,6 +19,7 @@ import msgspec
 from yarl import URL
 
 from shared.fhir.capability import Capabilities
+from shared.fhir.depth import DEEPEST, too_deep
 from shared.fhir.guard import Reach, on_same_base
 from shared.fhir.outcome import Gone, NotFhir, NotFound, OutcomeIssue, Refused, Rejected, ServerAnswer, Unavailable
 from shared.fhir.pace import Pace
@@ -120,6 +121,9 @@ class FhirClient:
     async def read(self, type: str, id: str) -> bytes:
         """One resource, as sent. Raises NotFound, Gone."""
         reply = await self._wire.read(self._url(type, id), what=f"read {type}")
+        if too_deep(reply.body):
+            text = f"answered a read of {type} with a resource nested more than {DEEPEST} levels deep, and no resource of FHIR R4 is."
+            raise NotFhir(f"The FHIR server at {self.base_url} {text} Have it mended there.")
         try:
             if head(reply.body).type == type:
                 return reply.body

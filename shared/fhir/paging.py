@@ -12,14 +12,19 @@ from typing import Final
 import msgspec
 
 from shared.fhir.answer import issues_of
+from shared.fhir.depth import DEEPEST, shallow, too_deep
 from shared.fhir.outcome import NotFhir, OutcomeIssue
 
 # These shape the answer and filter nothing; a server need not repeat them in its self link.
+_AROUND: Final = 10  # levels of a Bundle around a resource, and some more: a resource cut with its Bundle is still known as too deep
 _SHAPING: Final = {"_count", "_sort", "_total", "_summary", "_elements", "_include", "_revinclude", "_format", "_pretty"}
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One resource as the server sent it. `resource` is None, and `deleted` true, for a deletion in a history."""
+    """One resource as the server sent it. `resource` is None, and `deleted` true, for a deletion in a history.
+
+    Where it is `deep`, nested deeper than any resource of FHIR, what lies deeper was left out.
+    """
 
     type: str
     id: str
@@ -28,6 +33,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "match"
     resource: msgspec.Raw | None = None
     deleted: bool = False
+    deep: bool = False
 
     @property
     def reference(self) -> str:
@@ -112,7 +118,7 @@ def head(body: bytes | msgspec.Raw) -> Head:
 def page(body: bytes, base: str) -> Page:
     """One page of a search or history. Raises NotFhir when the body is no Bundle of one."""
     try:
-        bundle = _BUNDLE.decode(body)
+        bundle = _bundle(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise NotFhir(f"The FHIR server at {base} answered a search with something that is no FHIR Bundle.") from error
     if bundle.type not in ("searchset", "history"):
@@ -126,6 +132,13 @@ def page(body: bytes, base: str) -> Page:
         asked=links.get("self") or None,
         total=bundle.total,
     )
+
+
+def _bundle(body: bytes) -> _Bundle:
+    try:
+        return _BUNDLE.decode(body)
+    except RecursionError:  # one resource takes nothing from the others
+        return _BUNDLE.decode(shallow(body, DEEPEST + _AROUND))
 
 
 def newest(entries: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -161,8 +174,16 @@ def _read(entry: _Entry) -> Entry | tuple[OutcomeIssue, ...]:
     mode = entry.search.mode if entry.search else "match"
     if top.type == "OperationOutcome" or mode == "outcome":
         return issues_of(bytes(entry.resource))
+    raw = bytes(entry.resource)
+    deep = too_deep(raw)
     return Entry(
-        type=top.type, id=top.id, version=top.meta.version_id, last_updated=top.meta.last_updated, mode=mode, resource=entry.resource
+        type=top.type,
+        id=top.id,
+        version=top.meta.version_id,
+        last_updated=top.meta.last_updated,
+        mode=mode,
+        resource=msgspec.Raw(shallow(raw)) if deep else entry.resource,
+        deep=deep,
     )
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import binascii
 import io
 import json
 import socket
+import sqlite3
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from tblib import pickling_support  # type: ignore[import-untyped]
 
 from services.ingest.app import create
 from services.ingest.searches import searches_for
@@ -28,6 +31,7 @@ from tests.ingest.conftest import new_database
 from tests.ingest.neighbours import StubNeighbours
 from tests.ingest.patients import bundle, cervical_cancer, ecog, metastatic, patient
 from tests.journeys.figaro import Cases, until
+from tests.peers.faults import answered, faulty
 
 Json = dict[str, Any]
 
@@ -319,8 +323,54 @@ async def test_no_log_and_no_workflow_store_holds_anything_of_a_patient(tmp_path
         await ingest.post("/cases", {"patient": "Zxq1/.."})
     assert case_id in stream.getvalue()
     assert "Zxq" not in stream.getvalue()
-    store = bytes_of(tmp_path, "workflows.db*")
+    store = workflows(tmp_path)
     assert case_id.encode() in store
+    assert b"Zxq" not in store
+
+
+def workflows(folder: Path) -> bytes:
+    """All that DBOS has stored, what it had packed unpacked."""
+    with closing(sqlite3.connect(folder / "workflows.db")) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        cells = [cell for table in tables for row in database.execute(f'SELECT * FROM "{table}"') for cell in row]
+    found = b""
+    for cell in filter(None, cells):
+        told = str(cell).encode()
+        with suppress(binascii.Error):
+            told += b64decode(told, validate=True)
+        found += told + b"\n"
+    return found
+
+
+async def test_lg01_the_workflow_store_holds_what_failed_and_nothing_that_led_to_it(
+    tmp_path: Path, fhir: str, neighbours: StubNeighbours
+) -> None:
+    """LG-01: neither the server's own words, which may name a patient, nor frames. Where dask is installed, pint loads tblib, and with that
+    an exception is pickled with all that led to it: a deep one not at all, and then its workflow broke off.
+    """
+    pickling_support.install()
+    words = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "transient", "diagnostics": "Zxqname is locked"}]}
+    await put(fhir, patient("Zxq2"))
+    async with faulty(fhir) as proxy:
+        app = create(settings(tmp_path, proxy.base_url, neighbours, drain_seconds=1, case_attempts=1))
+        proxy.plan(*[answered(500, json.dumps(words).encode())] * 1_000)
+
+        def deep(levels: int = 900) -> None:
+            if levels == 0:
+                raise RuntimeError("Zxqvalue is wrong")
+            deep(levels - 1)
+
+        async def failing() -> None:
+            deep()
+
+        async with served(app) as url:
+            cases = Cases(url)
+            case = await cases.done(await cases.open("Patient/Zxq2"))
+            app.state.ingest.rounds.drain = failing
+            await until(lambda: asyncio.to_thread(lambda: b"Figaro failed (RuntimeError)" in workflows(tmp_path)))
+    assert case["state"] == "stuck"
+    store = workflows(tmp_path)
+    assert b"Unavailable" in store
     assert b"Zxq" not in store
 
 

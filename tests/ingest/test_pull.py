@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from services.ingest.pull import patient_reference, pull
 from services.ingest.searches import searches_for
 from shared.fhir.client import FhirClient
-from shared.fhir.outcome import Gone, NotFound, Refused, Rejected, Stuck
+from shared.fhir.outcome import Gone, NotFhir, NotFound, Refused, Rejected, Stuck
 from tests.ingest.patients import SYNTHETIC, bundle, cervical_cancer, concept, ecog, extent, metastatic, observation, patient
 
 
@@ -99,6 +99,35 @@ async def test_fc_05_a_resource_that_names_nobody_is_set_aside_and_named() -> No
     assert [(issue.code, issue.sources) for issue in record.issues] == [("resource-unreadable", ("Condition/n",))]
 
 
+@pytest.mark.parametrize("times", [60, 200, 500, 2_000])
+@pytest.mark.parametrize("where", ["extension", "contained", "element"])
+async def test_a_resource_nested_without_end_is_used_and_named_and_takes_nothing_from_the_others(times: int, where: str) -> None:
+    """What decodes it, checks it and compares it recurses: each gives up at another depth, and took the whole record with it."""
+    odd = cervical_cancer("deep", "Patient/one")
+    if where == "contained":
+        odd["contained"] = [{"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "extension": ["HERE"]}]
+    elif where == "element":
+        odd["code"] = {**odd["code"], "extension": ["HERE"]}
+    else:
+        odd["extension"] = ["HERE"]
+    answers: dict[str, object] = {"Patient/one": patient("one"), "Condition": [cervical_cancer("flat", "Patient/one"), odd]}
+    nested = '{"url":"https://ehr.example/e","extension":[' * times + '{"url":"https://ehr.example/i","valueCode":"x"}' + "]}" * times
+    async with Answering(answers, '"HERE"', nested) as strange:
+        record, raw, _ = await pull(strange, "Patient/one")
+    assert {finding.source for finding in record.findings} == {"Condition/deep", "Condition/flat"}
+    assert [(issue.code, issue.sources) for issue in record.issues] == [("resource-invalid", ("Condition/deep",))]
+    assert "nested more than 100 levels deep" in record.issues[0].text
+    assert len(json.loads(raw)) == 3
+
+
+async def test_a_patient_nested_without_end_is_one_clear_refusal() -> None:
+    """Without the Patient there is no record."""
+    answers: dict[str, object] = {"Patient/one": patient("one") | {"extension": ["HERE"]}}
+    async with Answering(answers, '"HERE"', "[" * 3_000 + "]" * 3_000) as strange:
+        with pytest.raises(NotFhir, match=r"a read of Patient with a resource nested more than 100 levels deep.* mended there"):
+            await pull(strange, "Patient/one")
+
+
 async def test_fc_14_the_patient_may_be_named_in_full_and_by_version() -> None:
     """FC-14: an absolute reference to the same base, and one to a version, is the patient."""
     async with Answering({"Patient/one": patient("one"), "Condition": []}) as strange:
@@ -161,7 +190,9 @@ strange_app: dict[str, dict[str, object]] = {}
 class Answering:
     """A FHIR server that answers each search with what the test says."""
 
-    def __init__(self, answers: dict[str, object]) -> None:
+    def __init__(self, answers: dict[str, object], *written: str) -> None:
+        """`written` are a text and what stands in its place in an answer as it is sent: what json itself does not write."""
+        self._written = written or ("", "")
         app = web.Application()
         app.router.add_get("/fhir/Patient/{id}", self._read)
         app.router.add_get("/fhir/{type}", self._search)
@@ -179,7 +210,12 @@ class Answering:
         await self._server.close()
 
     async def _read(self, request: web.Request) -> web.Response:
-        return web.json_response(self._answers[f"Patient/{request.match_info['id']}"], content_type="application/fhir+json")
+        return self._said(self._answers[f"Patient/{request.match_info['id']}"])
+
+    def _said(self, said: object) -> web.Response:
+        old, new = self._written
+        text = json.dumps(said)
+        return web.Response(text=text.replace(old, new) if old else text, content_type="application/fhir+json")
 
     async def _search(self, request: web.Request) -> web.Response:
         kind = request.match_info["type"]
@@ -188,4 +224,4 @@ class Answering:
         found = self._answers.get(kind, [])
         assert isinstance(found, list)
         answer = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": resource} for resource in found]}
-        return web.json_response(answer, content_type="application/fhir+json")
+        return self._said(answer)
