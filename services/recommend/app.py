@@ -109,9 +109,8 @@ def _routes(settings: RecommendSettings, known: Library, issuers: Issuers) -> AP
 
     def answer(body: bytes) -> bytes:
         staged = _STAGED.decode(body)
-        region: Any = settings.region
         policy = issuers.policy(staged.fhir_base) or settings.policy
-        return encode(recommend(staged.record, staged.staging, known, policy=policy, region=region))
+        return encode(recommend(staged.record, staged.staging, known, policy=policy, region=settings.region))
 
     @router.post("/recommend", dependencies=[Depends(taking(JSON, NDJSON))])
     async def recommend_record(request: Request) -> Response:

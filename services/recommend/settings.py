@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from services.recommend.regimen import Agency
 from shared.service.settings import Settings
 
 
@@ -29,7 +30,7 @@ class RecommendSettings(Settings):
     """The policy file that orders candidates and sets thresholds."""
     policies: Path | None = None
     """A folder of a hospital's own policy files."""
-    region: str | None = None
+    region: Agency | None = None
     """FDA, EMA or NMPA, where approval is to be a criterion."""
 
     @model_validator(mode="after")

@@ -104,7 +104,7 @@ class Rim:
             await respond(send, FigaroError(text))
 
     def _note(self, scope: Scope, answer: _Answer) -> None:
-        path = str(getattr(scope.get("route"), "path", "unmatched"))
+        path = _template(scope)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         seconds = time.perf_counter() - answer.since
         self.meters.requests.labels(path, method, answer.status).inc()
@@ -114,6 +114,14 @@ class Rim:
         # Probes come every few seconds and tell nothing when they succeed.
         level = "debug" if path.startswith(("/health", "/metrics")) and answer.status < 400 else "info"
         getattr(_log, level)("request", method=method, path=path, status=answer.status, ms=round(seconds * 1000, 1))
+
+
+def _template(scope: Scope) -> str:
+    """The path of the route that answered, as it is written there. FastAPI tells that of routes of its own kind, and /docs is none."""
+    route = scope.get("route")
+    if route is None and "endpoint" in scope:
+        route = next((one for one in scope["app"].routes if getattr(one, "endpoint", None) is scope["endpoint"]), None)
+    return str(getattr(route, "path", "unmatched"))
 
 
 async def respond(send: Send, error: FigaroError) -> None:

@@ -31,6 +31,7 @@ from tests.staging.case import Case, bundle
 DOCS = [page for page in PAGES if page.is_relative_to(ROOT / "docs")]
 DECISIONS = [page for page in DOCS if page.parent.name == "decisions" and page.name != "README.md"]
 TREE = typer.main.get_command(app)
+_NAMED = re.compile(r"\bFIGARO_[A-Z_]*[A-Z]\b")
 HEADINGS = ["Context", "Decision", "Consequences", "Alternatives", "What became of it"]
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=map(name, PAGES))
@@ -128,6 +129,14 @@ def test_every_setting_stands_in_the_reference_with_its_default_and_no_other(sec
     told = rows(ROOT / "docs/settings.md", section)
     assert {row[0]: row[1] for row in told} == wanted
     assert all(row[2] for row in told)
+
+
+def test_every_setting_that_the_code_names_stands_in_the_reference() -> None:
+    code = [file.read_text() for folder in ("services", "shared") for file in (ROOT / folder).rglob("*.py")]
+    named = {name for text in code for name in _NAMED.findall(text)}
+    assert "FIGARO_HOST" in named
+    page = (ROOT / "docs/settings.md").read_text()
+    assert {name for name in named if f"| `{name}` |" not in page} == set()
 
 
 def _shown(default: Any) -> str:

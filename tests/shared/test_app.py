@@ -207,6 +207,22 @@ async def test_lg01_lg03_the_log_holds_the_template_and_neither_path_nor_query_n
     assert reading["request_id"] == request["request_id"]
 
 
+async def test_lg03_what_fastapi_brings_along_has_its_own_path_in_the_log_and_nothing_else_has_a_stranger_s(logged: StringIO) -> None:
+    """LG-03: within another application too, and where the method is wrong."""
+    whole = create_app("several services")
+    whole.mount("/one", create_app("a service", routers=[router]))
+    async with served(whole) as base_url, aiohttp.ClientSession(base_url) as session:
+        for path in ("/docs", "/openapi.json", "/one/docs", "/one/openapi.json", "/redoc", "/docs/canary", "/one/canary", "/one"):
+            await session.get(path)
+        await session.put("/docs")
+        metrics = await (await session.get("/metrics")).text()
+    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+    paths = [line["path"] for line in lines if line["event"] == "request"]
+    assert paths == [*["/docs", "/openapi.json"] * 2, *["unmatched"] * 4, "/docs", "/metrics"]
+    assert 'figaro_requests_total{method="GET",path="/docs",status="200"} 2.0' in metrics
+    assert "canary" not in logged.getvalue() + metrics
+
+
 @pytest.mark.parametrize(("given", "kept"), [("abc-1.2_3:4", True), ("a b", False), ("x" * 65, False), ("ü", False), ("", False)])
 async def test_lg02_a_request_id_is_kept_when_it_is_one_and_made_otherwise(service: aiohttp.ClientSession, given: str, kept: bool) -> None:
     response = await service.get("/request-id", headers={"X-Request-Id": given})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
+from services.recommend.settings import RecommendSettings
 from shared.fhir.outcome import Refused
 from shared.service.settings import Settings, load
 
@@ -29,6 +30,14 @@ def test_the_secret_of_the_demo_is_refused_outside_it(monkeypatch: pytest.Monkey
     monkeypatch.setenv("FIGARO_DEMO", "false")
     monkeypatch.setenv("FIGARO_SIGNING_KEY", "our own")
     assert "our own" not in repr(load(WithSecret))
+
+
+def test_a_region_that_is_none_keeps_recommend_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does not wait for the first patient."""
+    monkeypatch.setenv("FIGARO_REGION", "canary")
+    with pytest.raises(Refused, match=r"FIGARO_REGION: .*'FDA', 'EMA' or 'NMPA'") as refusal:
+        load(RecommendSettings)
+    assert "canary" not in refusal.value.text
 
 
 def test_what_is_missing_or_wrong_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
