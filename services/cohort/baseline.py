@@ -42,6 +42,8 @@ def baseline(record: Record, staging: Staging, facts: Facts, study: Definitions)
     sure = [m for m in staging.metastases if m.certainty == "definite"]
     spread = [m for m in sure if m.in_window and not _late(m, record, staging, study)]
     organs = [m for m in spread if m.site_class == "organ"]
+    # What was found so late, with no treatment on record before it, is of doubtful time to staging, and found later to the study.
+    after = [m for m in staging.metastases if m.certainty == "definite" or (m.in_window and _late(m, record, staging, study))]
 
     def before(name: str) -> Reading | None:
         return _before(facts.readings.get(name, ()), diagnosed, first, study.number("before"))
@@ -56,7 +58,7 @@ def baseline(record: Record, staging: Staging, facts: Facts, study: Definitions)
         haemoglobin=before("haemoglobin"),
         leucocytes=before("leucocytes"),
         organs=tuple(sorted({m.site for m in organs})),
-        later=not organs and any(m.site_class == "organ" for m in sure),
+        later=not organs and any(m.site_class == "organ" for m in after),
         nodes=any(m.site_class == "distant-node" for m in spread),
         few=_few(organs, study),
         found_by=_found_by(record, organs, study),

@@ -99,6 +99,18 @@ def outside(morphology: str | None, rules: Rules) -> str | None:
     return next((o.why for o in rules.primary.outside if o.first <= number <= o.last and number not in o.but), None)
 
 
+def vague(finding: Finding, rules: Rules) -> bool:
+    """Whether all that a condition names is a region with the cervix in it, by a code such as C55 or C57.9."""
+    p, told = rules.primary, False
+    for concept in (finding.concept, *finding.sites):
+        for system, code in codes(concept):
+            if system in (ICD_10, ICD_O_3) and code.upper().replace(".", "").startswith(p.vague_icd10):
+                told = True
+            elif code not in p.generic_snomed and code not in p.cervix_structures and code not in p.morphology and "/" not in code:
+                return False
+    return told and outside(histology(finding.histology, rules) or histology(finding.concept, rules, coded=True), rules) is None
+
+
 class _Place(NamedTuple):
     """Where a condition is: a topography of the cervix, or another organ. A node is where a tumour spreads, not where it starts."""
 

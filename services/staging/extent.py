@@ -9,7 +9,7 @@ from services.staging import tnm
 from services.staging.consequences import MUCOSA, Denied, bounds, complete, denied
 from services.staging.knowledge import Meaning, Rules
 from services.staging.lengths import LONGEST, deposit, measured, millimetres, written
-from services.staging.places import DATED, DISTANT, SITES, filed_elsewhere, local_place, meant, place, spoken
+from services.staging.places import DISTANT, SITES, filed_elsewhere, local_place, meant, place, spoken
 from services.staging.primary import USABLE
 from services.staging.statements import Kind, Place, Statement, by_fact, settle
 from services.staging.window import Course
@@ -93,7 +93,10 @@ class Intake:
             if finding.status not in USABLE:
                 return
             category = tnm.recorded(finding, meaning.kind, meaning.detail, self.rules)
-            if category is not None:
+            if category is not None and category.value.startswith("M1") and self.course.untreated(finding):
+                ask = self.course.ask(finding) + "distant metastasis"
+                self.statements.append(Statement("distant_organ", UNKNOWN, finding.source, finding.when or "", ask=ask))
+            elif category is not None:
                 self.categories.append(category)
             elif finding.value.absent is None:
                 self.refuse("value-implausible", "A TNM category that is not one for the cervix is not used.", finding)
@@ -129,7 +132,7 @@ class Intake:
             fact = rule.holds or fact
             where = place(fact, rule, finding)
             if verdict is HOLDS and fact in DISTANT and self.course.undecided(finding):
-                verdict, ask = UNKNOWN, DATED + spoken(rule.site)
+                verdict, ask = UNKNOWN, self.course.ask(finding) + spoken(rule.site)
         if fact in _REGIONAL and (size := deposit(finding, self.rules)) is not None:
             self.deposits[source] = size
 

@@ -23,7 +23,6 @@ SITES: dict[str, tuple[str, str]] = {
 }
 # Spread beyond pelvis and para-aortic nodes: what makes IVB.
 DISTANT = frozenset({"distant_organ", "distant_nodes", "peritoneal_spread", "distant_metastasis"})
-DATED = "The day on which the spread was found, and whether treatment had begun: "
 # The levels of nodes, from the lower stage to the higher.
 _NODES = ("pelvic_nodes", "para_aortic_nodes", "distant_nodes")
 _LEVELS = {"pelvic_nodes": "pelvic_nodes", "para_aortic_nodes": "para_aortic_nodes", "inguinal_nodes": "distant_nodes"}

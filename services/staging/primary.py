@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from services.staging.diagnosis import DOUBTFUL, UNUSED, Named, certainty, histology, named, outside, stands
+from services.staging.diagnosis import DOUBTFUL, UNUSED, Named, certainty, histology, named, outside, stands, vague
 from services.staging.knowledge import Rules
 from shared.fhir.codes import ICD_O_3, SNOMED, codes
 from shared.oncology.record import Concept, Finding, Issue, Record
 from shared.oncology.stage import Primary
 
-__all__ = ["DOUBTFUL", "UNUSED", "USABLE", "Tumour", "certainty", "choose"]
+__all__ = ["DOUBTFUL", "UNUSED", "USABLE", "Tumour", "certainty", "choose", "histologies"]
 
 USABLE = frozenset({"final", "amended", "corrected"})
 # A resolved cancer of the cervix so many years before another is taken for one of its own; five is our reading, not a source's.
 _APART = 5
 _NONE = "no invasive cervical cancer on record"
-_OTHER = "Another primary cancer is on record; metastases may be its own."
+_OTHER = "Another primary cancer is on record; metastases found with it or after it may be its own."
 _EARLIER = (
     "A resolved cancer of the cervix is on record more than five years before this one; this one is staged as a new primary. "
     "If it is a recurrence, the stage of the earlier one stands."
@@ -88,7 +88,7 @@ def _disagreement(kind: Named) -> str:
 
 
 def _start(finding: Finding) -> str:
-    return finding.when or finding.recorded or "9999"
+    return finding.asserted or finding.when or finding.recorded or "9999"
 
 
 def _years(date: str, years: int) -> str:
@@ -120,11 +120,13 @@ def _carcinomas(certain: list[_Pair], rules: Rules) -> tuple[list[_Pair], list[_
 
 
 def _others(kinds: list[_Pair], certain: list[_Pair], rules: Rules) -> tuple[Finding, ...]:
-    """Other primaries. What says that it comes from the cervix is none, nor is a placeless neuroendocrine code beside such a tumour."""
+    """Other primaries. What says that it comes from the cervix, or only names its region, is none, nor is a placeless neuroendocrine code
+    beside such a tumour."""
     own = {f.source for f, _ in certain}
     known = any(k.histology and k.histology[:4] in rules.primary.neuroendocrine for _, k in certain)
     taken = ("other",) if known else ("other", "neuroendocrine")
-    return tuple(f for f, k in kinds if k.kind in taken and certainty(f) == "definite" and not own.intersection(f.related))
+    found = (f for f, k in kinds if k.kind in taken and certainty(f) == "definite" and not own.intersection(f.related))
+    return tuple(f for f in found if not vague(f, rules))
 
 
 def _absent(record: Record, kinds: list[_Pair], cervix: list[_Pair], rules: Rules) -> Primary:
@@ -173,9 +175,14 @@ def _instead(record: Record, kinds: list[_Pair], rules: Rules) -> str:
 
 
 def _observed(record: Record, certain: list[_Pair], rules: Rules) -> tuple[str, str] | None:
-    """The histology of the newest usable observation of it, and its source; none of what was taken from another tumour or organ."""
-    own = {f.source for f, _ in certain}
-    seen = [
+    """The histology of the newest usable observation of it, and its source."""
+    seen = histologies(record, {f.source for f, _ in certain}, rules)
+    return max(seen)[1:] if seen else None
+
+
+def histologies(record: Record, own: set[str], rules: Rules) -> list[tuple[str, str, str]]:
+    """The day, the cells and the source of each usable histology of the cervix; none of what was taken from another tumour or organ."""
+    return [
         (f.when or "", cells, f.source)
         for f in record.findings
         if f.kind == "observation"
@@ -185,7 +192,6 @@ def _observed(record: Record, certain: list[_Pair], rules: Rules) -> tuple[str, 
         and (cells := histology(f.value.concept, rules) or histology(Concept(text=f.value.text), rules))
         and _from_the_cervix(f, own, rules)
     ]
-    return max(seen)[1:] if seen else None
 
 
 def _from_the_cervix(finding: Finding, own: set[str], rules: Rules) -> bool:

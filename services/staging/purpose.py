@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.staging.diagnosis import named
+from services.staging.diagnosis import named, vague
 from services.staging.knowledge import Rules
 from services.staging.primary import Tumour
 from shared.oncology.record import Finding, Record
@@ -23,5 +23,5 @@ def of_another(record: Record, tumour: Tumour, rules: Rules) -> frozenset[str]:
 def _of_another(treatment: Finding, strange: set[str], conditions: dict[str, Finding], rules: Rules) -> bool:
     reasons = [Finding(source="", kind="condition", concept=reason) for reason in treatment.reasons]
     reasons += [conditions[source] for source in treatment.focus if source in conditions]
-    told = {found.kind for each in reasons if (found := named(each, rules)) is not None}
+    told = {found.kind for each in reasons if (found := named(each, rules)) is not None and not vague(each, rules)}
     return not told - {"other"} and bool(told or strange.intersection(treatment.focus))

@@ -66,6 +66,7 @@ class PrimaryRules(_Strict, frozen=True):
     topography: dict[str, str]
     snomed: tuple[Disorder, ...]
     in_situ_snomed: tuple[str, ...]
+    vague_icd10: tuple[str, ...]
     in_situ_icd10: tuple[str, ...]
     in_situ_morphology: tuple[str, ...]
     generic_snomed: tuple[str, ...]
@@ -190,6 +191,7 @@ class ObservationRules(_Strict, frozen=True):
     tumour_free_days: int
     after_diagnosis_days: int
     before_diagnosis_days: int
+    specimen_days: int
     distant_present: tuple[str, ...]
     obds_site: str
     millimetres: dict[str, Decimal]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from services.staging.extent import method, seen
 from services.staging.knowledge import Meaning, Rules
 from services.staging.metastases import Spread
-from services.staging.places import DATED, DISTANT, meant, place, spoken, structure
+from services.staging.places import DISTANT, meant, place, spoken, structure
 from services.staging.primary import USABLE, Tumour, certainty
 from services.staging.schema import SiteRule
 from services.staging.statements import Place, Statement
@@ -64,7 +64,7 @@ def of_conditions(record: Record, tumour: Tumour, course: Course, rules: Rules) 
         sure = certainty(finding)
         if sure is None or (others.intersection(finding.related) and not own.intersection(finding.related)):
             continue
-        if others and not own.intersection(finding.related):
+        if not own.intersection(finding.related) and any(not course.after(other, finding) for other in tumour.others):
             sure = "equivocal"
         rule, other = named
         found = _found(finding, rule, sure, course, rules, states=True)
@@ -120,12 +120,14 @@ def _found(
     if undecided and course.early(finding):
         text = f"{finding.source}: its date is long before the diagnosis; it is not used as a date of spread."
         issues = (Issue(severity="warning", code="date-implausible", text=text, sources=(finding.source,)),)
-    ask = DATED + spoken(rule.site) if undecided else rule.ask or DOUBT + rule.site.replace("-", " ")
+    ask = course.ask(finding) + spoken(rule.site) if undecided else rule.ask or DOUBT + rule.site.replace("-", " ")
     statements: tuple[Statement, ...] = ()
     told = (rule.holds, place(rule.holds, rule, finding)) if rule.holds else None
     if told is not None and states:
         verdict = HOLDS if sure == "definite" else UNKNOWN
-        statements = (Statement(told[0], verdict, finding.source, when, how, ask=ask, place=told[1]),)
+        # "Distant metastasis" itself has no code to answer with; its doubt is asked as that of an organ.
+        fact = "distant_organ" if undecided and told[0] == "distant_metastasis" else told[0]
+        statements = (Statement(fact, verdict, finding.source, when, how, ask=ask, place=told[1]),)
     return SiteFinding(spread, statements, tuple((fact, ask) for fact in rule.opens), rule.contested, told, rule.told_by, undecided, issues)
 
 

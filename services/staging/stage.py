@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from services.staging import figo, recorded, sites, unseen
+from services.staging import chronology, figo, recorded, sites, unseen
 from services.staging.categories import tnm
 from services.staging.disease_state import disease_state
 from services.staging.extent import Extent, Intake
@@ -32,28 +32,34 @@ _RECORDED = "As recorded by a clinician; the record holds no finding that tells 
 
 def stage(record: Record, rules: Rules, oligometastasis: str | None = None) -> Staging:
     """Everything staging says of one record; `oligometastasis` names the definition of few metastases, where not the default."""
+    record = chronology.known(record, rules)
     tumour = choose(record, rules)
     if tumour.since:
         record = replace(record, findings=tuple(f for f in record.findings if (f.when or f.recorded or tumour.since) >= tumour.since))
     when = course(record, tumour, rules)
-    if record.as_of:
-        # What came after the window and after the day asked for was not known then; within the window it is kept, and named as implausible.
-        record = replace(record, findings=tuple(f for f in record.findings if f.plausible or when.includes(f)))
     intake, spread, given = _collect(record, tumour, when, rules)
     extent = _extent(intake, spread)
     found_in_them = [issue for found in spread for issue in found.issues]
     spread = [found for each in spread if (found := _settled(each, extent)) is not None]
     metastases = merge(found.spread for found in spread)
     editions: dict[str, EditionStage] = {}
-    issues = [*record.issues, *tumour.issues, *found_in_them, *extent.issues, *_contested(spread, extent, rules)]
+    issues = [
+        *record.issues,
+        *tumour.issues,
+        *chronology.doubts(record, tumour, when, rules),
+        *found_in_them,
+        *extent.issues,
+        *_contested(spread, extent, rules),
+    ]
     told: tuple[Recorded, ...] = ()
     at_diagnosis = extent
     if tumour.primary.applies:
-        editions = _editions(record, extent, given, rules)
+        at_first = chronology.at_diagnosis(given, when, rules)
+        editions = _editions(record, extent, at_first, rules)
         if when.unseen:
             intake, early, _ = _collect(record, tumour, when._replace(only_early=True), rules)
             at_diagnosis = _extent(intake, early)
-            editions = unseen.joined(editions, _editions(record, at_diagnosis, given, rules), rules)
+            editions = unseen.joined(editions, _editions(record, at_diagnosis, at_first, rules), rules)
         if record.unread:
             editions = unseen.opened(editions, record.unread, rules)
         told, conflicts = recorded.compare(given, editions)

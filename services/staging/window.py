@@ -11,11 +11,13 @@ from services.staging.knowledge import Rules
 from services.staging.primary import Tumour
 from services.staging.purpose import of_another
 from shared.fhir.codes import ATC, RXNORM, SNOMED, codes
-from shared.fhir.dates import days
+from shared.fhir.dates import days, later
 from shared.oncology.not_read import TREATMENTS
 from shared.oncology.record import Concept, Finding, Record
 from shared.oncology.stage import Window
 
+DATED = "The day on which the spread was found, and whether treatment had begun: "
+BEGUN = "The day on which the first definitive treatment began, since none is on record with a day before the spread: "
 DONE = frozenset({"completed", "in-progress", "stopped", "on-hold", "active"})
 # Pathology of the specimen that the first operation removed still belongs to its work-up; 60 days is our reading, not a source's.
 _SPECIMEN = timedelta(days=60)
@@ -38,7 +40,7 @@ class Course(NamedTuple):
     rules: Rules
     operated: tuple[str, ...] = ()  # the days of operations, in order
     following: str = "9999"  # the first treatment that was none
-    undated: bool = False  # a definitive treatment has no date
+    returned: str | None = None  # from when the primary is said to have come back or to be gone
     unseen: bool = False  # nobody could see all treatments
     only_early: bool = False  # what an unseen treatment may have preceded is left out
 
@@ -67,17 +69,33 @@ class Course(NamedTuple):
         first, last = (start + "-01-01")[:10], when + {4: "-12-31", 7: "-28"}.get(len(when), "")
         return days(first, last) > self.rules.observations.after_diagnosis_days
 
+    def untreated(self, finding: Finding) -> bool:
+        """Whether no treatment on record came before a finding that one may have come before: it is dated long after the diagnosis, or
+        after the day from which the primary is said to have come back or to be gone."""
+        start, end, when = self.window.start, self.window.end, finding.when or finding.recorded
+        if when is None or (end is not None and _at(when, end) > 0):
+            return False
+        if end is None and self.returned is not None and not later(self.returned, when):
+            return True
+        return start is not None and days(start, when) > self.rules.observations.after_diagnosis_days
+
     def undecided(self, finding: Finding) -> bool:
-        """Whether nobody can tell if spread was there before the treatment: one has no date or a partial one, or none could be seen."""
+        """Whether nobody can tell if spread was there before the treatment: one has no date or a partial one, or none is on record."""
         end, when, written = self.window.end, finding.when, finding.recorded
         if when is None and written is None:
-            return end is not None or self.unseen or not finding.plausible
-        if self.early(finding) or self.late(finding) or (self.unseen and self.window.start is None):
+            return end is not None or self.unseen or self.returned is not None or not finding.plausible
+        if self.early(finding) or self.late(finding) or self.untreated(finding) or (self.unseen and self.window.start is None):
             return True
-        if end is not None:
-            return not _before(written, end) and _straddles(when or written or "", end)
-        start = self.window.start
-        return self.undated and start is not None and days(start, when or written or "") > self.rules.observations.after_diagnosis_days
+        return end is not None and not _before(written, end) and _straddles(when or written or "", end)
+
+    def ask(self, finding: Finding) -> str:
+        """What would settle whether spread was there before the treatment; the site is to follow."""
+        return BEGUN if self.untreated(finding) else DATED
+
+    def after(self, other: Finding, finding: Finding) -> bool:
+        """Whether another cancer was found so long after a metastasis that it did not come from it."""
+        first, when = other.when or other.recorded, finding.when or finding.recorded
+        return first is not None and when is not None and days(when, first) > self.rules.observations.after_diagnosis_days
 
     def of_specimen(self, finding: Finding) -> bool:
         """Whether a finding was made on what an operation removed: disease that was there then, and not new."""
@@ -93,20 +111,31 @@ def course(record: Record, tumour: Tumour, rules: Rules) -> Course:
     diagnosed, unseen = diagnosis(tumour), not TREATMENTS.isdisjoint(record.unread)
     onset = min((f.when for f in tumour.conditions if f.when), default=None)
     away = of_another(record, tumour, rules)
-    given = [(f, kind) for f in record.findings if (kind := _kind(f, rules)) is not None and f.source not in away]
+    given = [(f, kind) for f in record.findings if (kind := treated(f, rules)) is not None and f.source not in away]
     dated = (Treatment(f.when, f.until or f.when, kind, f.source) for f, kind in given if f.when is not None)
     found = sorted(t for t in dated if onset is None or _at(t.start, onset) >= 0)
     if not found:
-        return Course(Window(start=diagnosed), (), rules, undated=any(f.when is None for f, _ in given), unseen=unseen)
+        return Course(Window(start=diagnosed), (), rules, returned=_returned(tumour), unseen=unseen)
     window = Window(start=diagnosed, end=found[0].start, ends_with=found[0].source)
     operated = tuple(sorted({t.start for t in found if t.kind == "surgery" and len(t.start) == 10}))
     return Course(window, tuple(found), rules, operated, next((t.start for t in found if t.kind != "surgery"), "9999"), unseen=unseen)
 
 
 def diagnosis(tumour: Tumour) -> str | None:
-    """The day of diagnosis: the earliest onset of the primary, else the day it was written down."""
-    dates = [f.when or f.recorded for f in tumour.conditions]
+    """The day of diagnosis: of the primary the day on which it was asserted, else its onset, else the day it was written down."""
+    dates = [f.asserted or f.when or f.recorded for f in tumour.conditions]
     return min((d for d in dates if d), default=None)
+
+
+def _returned(tumour: Tumour) -> str | None:
+    """The first day from which spread may have come after a treatment by what the primary's own status says; None where it says nothing.
+
+    A recurrence that stands alone has no day before it; one beside an entry of the disease itself is of its own day.
+    """
+    back = [f for f in tumour.conditions if f.clinical in ("recurrence", "relapse")]
+    alone = len(back) == len(tumour.conditions)
+    dates = [f.abated for f in tumour.conditions if f.abated] + ["" if alone else f.when or f.recorded or "" for f in back]
+    return min(dates, default=None)
 
 
 def _pathological(finding: Finding, rules: Rules) -> bool:
@@ -137,7 +166,7 @@ def _straddles(date: str, end: str) -> bool:
     return _at(date, end) == 0 and min(len(date), len(end)) < 10
 
 
-def _kind(finding: Finding, rules: Rules) -> str | None:
+def treated(finding: Finding, rules: Rules) -> str | None:
     """What kind of definitive treatment a finding is, dated or not; None where it is none."""
     if finding.status not in DONE:
         return None

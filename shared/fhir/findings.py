@@ -16,6 +16,7 @@ LATERALITY = MCODE + "mcode-laterality-qualifier"
 INTENT = MCODE + "mcode-procedure-intent"
 DELIVERED = MCODE + "mcode-radiotherapy-dose-delivered-to-volume"
 MODALITY = MCODE + "mcode-radiotherapy-modality-and-technique"
+ASSERTED = "http://hl7.org/fhir/StructureDefinition/condition-assertedDate"
 RELATED = "http://hl7.org/fhir/StructureDefinition/condition-related"
 CRITICALITY = "http://hl7.org/fhir/allergy-intolerance-criticality"
 CERTAINTY = "icd-10-gm-diagnosesicherheit"
@@ -40,6 +41,7 @@ class References(Protocol):
 def condition(refs: References, source: str, it: r4.Condition) -> Finding:
     """A Condition: its code, body site, histology, stages, and how sure it is."""
     onset = it.onsetDateTime or (it.onsetPeriod.start if it.onsetPeriod else None)
+    asserted = next((e.valueDateTime for e in it.extension if e.url == ASSERTED), None)
     sites, laterality = _sites(it.bodySite)
     return Finding(
         source=source,
@@ -49,7 +51,8 @@ def condition(refs: References, source: str, it: r4.Condition) -> Finding:
         verification=_status(it.verificationStatus),
         clinical=_status(it.clinicalStatus),
         when=day(onset),
-        recorded=day(it.recordedDate),
+        recorded=day(min(filter(None, (asserted, it.recordedDate)), default=None)),
+        asserted=day(asserted),
         abated=day(it.abatementDateTime),
         sites=sites,
         laterality=laterality,
@@ -61,6 +64,11 @@ def condition(refs: References, source: str, it: r4.Condition) -> Finding:
         ),
         category=it.category,
     )
+
+
+def verification(it: r4.Condition) -> str:
+    """How sure a Condition is; what says nothing is confirmed."""
+    return _status(it.verificationStatus) or "confirmed"
 
 
 def observation(refs: References, source: str, it: r4.Observation) -> Finding:
@@ -111,15 +119,21 @@ def procedure(refs: References, source: str, it: r4.Procedure) -> Finding:
         sites=sites,
         laterality=laterality,
         intent=next((e.valueCodeableConcept for e in it.extension if e.url == INTENT), None),
-        method=next(
-            (part.valueCodeableConcept for e in it.extension if e.url == MODALITY for part in e.extension if part.valueCodeableConcept),
-            None,
-        ),
+        method=_modality(it.extension),
+        related=refs.locals(it.partOf) if it.partOf else (),
         doses=tuple(_dose(e) for e in it.extension if e.url == DELIVERED),
         focus=refs.locals(it.reasonReference),
         reasons=it.reasonCode,
         category=(it.category,) if it.category else (),
     )
+
+
+def _modality(extensions: tuple[r4.Extension, ...]) -> Concept | None:
+    """Every modality and technique of a course as one concept: mCODE allows a course several pairs of them."""
+    told = [part.valueCodeableConcept for e in extensions if e.url == MODALITY for part in e.extension if part.valueCodeableConcept]
+    if len(told) < 2:
+        return told[0] if told else None
+    return Concept(tuple(c for concept in told for c in concept.codings), "; ".join(c.text for c in told if c.text) or None)
 
 
 def request(refs: References, source: str, it: r4.MedicationRequest) -> Finding | None:

@@ -24,7 +24,8 @@ _BYTES = (bytes, msgspec.Raw)
 _OLDEST, _NEWEST = "1900", "2100"
 _KINDS = frozenset(bundles.READ)
 _NAMES = frozenset(resource.__name__ for resource in bundles.READ)
-_LOCAL = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?$")
+# Ids as servers give them, with "_" too, which FHIR has not among the characters of an id.
+_LOCAL = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[^/?#|\s]{1,255})(?:/_history/[^/]+)?$")
 
 # A resource as given: its address in the bundle, and the resource, typed or still in bytes.
 Given = tuple[str | None, Any]
@@ -56,6 +57,8 @@ class _Reading:
         self.urls: dict[str, str] = {}
         self.medications: dict[str, r4.Medication] = {}
         self.structures: dict[str, r4.BodyStructure] = {}
+        # The age of the copies of a condition that contradict each other on how sure it is.
+        self.contradicted: dict[str, tuple[float, int]] = {}
         self.person: r4.Patient | None = None
         self.issues: list[Issue] = []
         self.today = ""
@@ -72,6 +75,8 @@ class _Reading:
                 self.set_aside("modifier-unknown", f"{source} carries a modifier that is not understood; it is not used.", source)
                 continue
             finding = _READERS[type(resource)](self, source, resource)
+            if finding is not None and self.contradicted.get(source) == _said(resource):
+                finding = msgspec.structs.replace(finding, verification="unconfirmed")
             if finding is not None:
                 findings.append(self._dated(finding, resource.meta.lastUpdated))
         death, as_of = self.death, self.as_of
@@ -105,6 +110,11 @@ class _Reading:
             if (other := newest.get(source)) is not None:
                 if resource != other and _said(resource) == _said(other):
                     text = f"{source} stands twice with different content and nothing tells which is newer; one of the two is not used."
+                    if kind is r4.Condition and findings.verification(resource) != findings.verification(other):
+                        text = (
+                            f"{source} stands twice, not as sure in one as in the other, and nothing tells which is newer; it is doubtful."
+                        )
+                        self.contradicted[source] = _said(resource)
                     self.set_aside("resource-unreadable", text, source)
                 if _age(resource) <= _age(other):
                     continue
@@ -134,6 +144,7 @@ class _Reading:
     def _patient(self, typed: dict[str, Any]) -> str:
         if self.expected:
             self.patients.add(self.expected)
+            self.urls.setdefault(f"urn:uuid:{self.expected.partition('/')[2]}", self.expected)
         named = self._named(typed)
         self.patients.update(self._local(address) for address in named)
         if len(self.patients) > 1:
@@ -175,10 +186,10 @@ class _Reading:
     def _dated(self, finding: Finding, written: str | None) -> Finding:
         """The finding with its dates judged: a date that contradicts the record is named and never used as a date."""
         fine = self.fine[written]
-        if finding.when in fine and finding.until in fine and finding.recorded in fine:
+        if finding.when in fine and finding.until in fine and finding.recorded in fine and finding.asserted in fine:
             return finding
         wrong: dict[str, None] = {}
-        for name in ("when", "until", "recorded"):
+        for name in ("when", "until", "recorded", "asserted"):
             date = getattr(finding, name)
             if date in fine:
                 continue
@@ -189,7 +200,7 @@ class _Reading:
             elif self.as_of and later(date, self.as_of):
                 text = f"{finding.source}: its date is later than the date asked for; it is not today."
                 self.set_aside("date-implausible", text, finding.source)
-                # True, only later than asked: it still tells what lies after the staging window, and never sets today.
+                # True, only later than asked: it never sets today, and staging leaves it out.
                 return msgspec.structs.replace(finding, plausible=False, **wrong)
             else:
                 fine.add(date)

@@ -59,6 +59,7 @@ class Extension(Element, frozen=True):
     valueInteger: int | None = None
     valueCoding: Coding | None = None
     valueCode: str | None = None
+    valueDateTime: str | None = None
     extension: tuple[Extension, ...] = ()
 
 
@@ -165,6 +166,7 @@ class Observation(_Resource, frozen=True, kw_only=True):
 
 
 class Procedure(_Resource, frozen=True, kw_only=True):
+    partOf: tuple[Reference, ...] = ()
     status: str | None = None
     category: Concept | None = None
     code: Concept | None = None

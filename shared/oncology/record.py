@@ -106,9 +106,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
     `source` is a reference ("Observation/n1"), `version` its meta.versionId. `status` is the resource's own status;
     `verification` and `clinical` are a condition's. `when` and `until` bound the clinical time; `recorded` is when it was
-    written down. `plausible` is False where a date contradicts the record (then `when` is not used to order findings).
+    written down or asserted, `asserted` when a condition is said to have been asserted first. `plausible` is False where a date
+    contradicts the record (then `when` is not used to order findings).
     `focus` is what it is about, or what a treatment was given for; `reasons` are the latter as codes.
-    `lesions` are the places of the body structures that it is about.
+    `lesions` are the places of the body structures that it is about. `related` are the conditions that a condition belongs to, and the
+    procedures that a procedure is a part of.
     """
 
     source: str
@@ -121,6 +123,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     when: Date | None = None
     until: Date | None = None
     recorded: Date | None = None
+    asserted: Date | None = None
     abated: Date | None = None
     plausible: bool = True
     value: Value = Value()

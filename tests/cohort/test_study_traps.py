@@ -41,7 +41,7 @@ def test_an_organ_metastasis_is_one_at_diagnosis_until_90_days_after_it(day: int
 
 
 def test_a_recurrence_years_later_is_left_out_as_found_later_and_names_no_organ() -> None:
-    """Nothing tells how she was treated at first, so that staging takes it for a stage IVB."""
+    """Nothing tells how she was treated at first, so that staging leaves a stage IVB open."""
     patient = Patient(organs=())
     metastasis(patient.chart, "bone", 1, 1830)
     found = patient.cycles(first=1840).columns()
