@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
-from functools import cache, partial
+from functools import cache
 from math import inf
 from pathlib import Path
 from typing import cast
@@ -11,15 +10,14 @@ from typing import cast
 from msgspec.structs import replace
 
 from services.cohort.definitions import edition as definitions_edition
-from services.cohort.facts import Answer, Facts, Given, Irradiation, Reading, Response, Where
+from services.cohort.facts import Answer, Facts, Reading, Response, Where
 from services.cohort.plan import Study
 from services.cohort.study import Studied, studied
+from services.cohort_treatment import doubts, drugs, irradiations
 from services.recommend import codes as code_book
-from services.recommend.codes import CodeBook, Measure, words
+from services.recommend.codes import CodeBook, Measure
 from services.recommend.dates import day, last_day
 from services.recommend.eligibility import Measured
-from services.recommend.exposures import exposed
-from services.recommend.irradiated import Course, courses
 from services.recommend.readings import answers, numbers, usable
 from services.staging.diagnosis import certainty, named
 from services.staging.knowledge import rules
@@ -30,12 +28,12 @@ from services.staging.window import course
 from shared.fhir.codes import codes
 from shared.fhir.dates import later
 from shared.knowledge.loader import digest, load
-from shared.oncology.record import Concept, Finding, Record
+from shared.oncology.record import Finding, Record
 from shared.oncology.stage import Staging
 
 _MEASURES = ("ecog", "haemoglobin", "leucocytes")
 _WORSE = ("recurrent", "progressive")
-_NODES = ("regional-node", "distant-node", "contested")
+_AGAIN = ("recurrence", "relapse")
 _PELVIS = ("regional-node", "adjacent")
 _RECOMMEND = Path(code_book.__file__).parent
 
@@ -73,61 +71,19 @@ def facts(record: Record, staging: Staging) -> Facts:
     told = _answers(known_codes, [finding for finding in seen if finding not in strangers], staging)
     new = returned(record, staging)
     hers = treatments(record)
+    given = drugs(hers, known_codes)
+    irradiated, notes = irradiations(hers, known_codes)
     return Facts(
-        drugs=_drugs(hers, known_codes),
-        courses=_courses(hers, known_codes),
+        drugs=given,
+        courses=irradiated,
+        doubts=doubts(hers, known_codes, given),
+        notes=notes,
         answers=tuple(sorted((*told, *new), key=lambda answer: (answer.when, answer.source))),
         readings=readings | {"size": _sizes(seen)},
         worse_undated=staging.disease_state in _WORSE
         and not strangers
         and all(answer.response != "progression" for answer in (*told, *new)),
     )
-
-
-def _drugs(record: Record, book: CodeBook) -> tuple[Given, ...]:
-    """Days on which a drug was given; what was only ordered is none."""
-    return tuple(
-        Given(e.when, e.drug.id, "cytotoxic" in e.drug.classes, "platinum" in e.drug.classes, e.source)
-        for e in exposed(record, book)
-        if e.when is not None and e.finding.kind != "medication-request"
-    )
-
-
-def _courses(record: Record, book: CodeBook) -> tuple[Irradiation, ...]:
-    inside = partial(book.means, codes=book.sites["brachytherapy"])
-    found = []
-    for each in courses(record, book):
-        doses = [dose for dose in each.finding.doses if dose.total_gy]
-        least = min(doses, key=lambda dose: dose.total_gy or 0, default=None)
-        found.append(
-            Irradiation(
-                start=each.start,
-                end=_end(each, least.fractions if least else None),
-                pelvic=each.pelvic,
-                brachytherapy=inside(each.finding.concept) or inside(each.finding.method),
-                gy=float(least.total_gy) if least and least.total_gy else None,
-                fractions=least.fractions if least else None,
-                source=each.source,
-                palliative=_coded(each.finding.intent, rules().observations.palliative),
-                stopped=each.finding.status == "stopped",
-                nodes=bool(each.finding.sites) and all(map(_node, each.finding.sites)),
-            )
-        )
-    return tuple(found)
-
-
-def _end(course: Course, fractions: int | None) -> date | None:
-    """The day a course ended; one of a single fraction ends as it begins. Without an end on record, or still going on, it has none."""
-    told = course.finding.until is not None or fractions == 1
-    return course.end if told and course.finding.status != "in-progress" else None
-
-
-def _node(site: Concept) -> bool:
-    """Whether a body site is a lymph node or a group of them, by its code or, without one that is known, by its words."""
-    found = [rule for system, code in codes(site) if (rule := rules().structure(system, code)) is not None]
-    if found:
-        return all(rule.site_class in _NODES for rule in found)
-    return any("lymph node" in text.casefold() for text in words(site))
 
 
 def _answers(book: CodeBook, seen: list[Finding], staging: Staging) -> tuple[Answer, ...]:
@@ -148,9 +104,12 @@ def others(record: Record, staging: Staging, seen: list[Finding]) -> list[Findin
 
 
 def treatments(record: Record) -> Record:
-    """The record without treatments whose recorded reason is another cancer, and nothing of this one."""
+    """The record without treatments whose recorded reason is another cancer, and nothing of this one, and without the parts of such."""
     away = of_another(record, choose(record, rules()), rules()) if any(f.focus or f.reasons for f in record.findings) else ()
-    return replace(record, findings=tuple(f for f in record.findings if f.source not in away)) if away else record
+    if not away:
+        return record
+    gone = {*away, *(f.source for f in record.findings if f.kind == "procedure" and not f.reasons and not away.isdisjoint(f.related))}
+    return replace(record, findings=tuple(f for f in record.findings if f.source not in gone))
 
 
 def _own(staging: Staging) -> set[str | None]:
@@ -170,7 +129,9 @@ def _elsewhere(condition: Finding) -> bool:
 
 
 def returned(record: Record, staging: Staging) -> tuple[Answer, ...]:
-    """New disease that staging finds after treatment had begun, and a recorded local recurrence: progression on the day it was found."""
+    """Progression on the day it was found: new disease that staging finds after treatment had begun, a recorded local recurrence, and the
+    primary on record once more as a recurrence after the diagnosis.
+    """
     if staging.disease_state not in _WORSE:
         return ()
     states = rules().primary.state_snomed
@@ -182,18 +143,17 @@ def returned(record: Record, staging: Staging) -> tuple[Answer, ...]:
         if not m.in_window and m.site not in known and (m.certainty == "definite" or sure.intersection(m.sources)):
             where: Where | None = "locoregional" if m.site_class in _PELVIS else None if m.site_class == "contested" else "distant"
             new |= dict.fromkeys(m.sources, where)
+    tumour = choose(record, rules())
+    again = {f.source for f in tumour.conditions if f.clinical in _AGAIN and later(f.when or f.recorded or "", staging.diagnosed or "9999")}
+    new |= dict.fromkeys(again - new.keys())
     if not new:
         return ()
-    treatment = course(record, choose(record, rules()), rules())
+    treatment = course(record, tumour, rules())
     return tuple(
         Answer(when, "progression", new[f.source], f.source, day(f.when or f.recorded))
         for f in record.findings
         if f.source in new and not treatment.of_specimen(f) and (when := last_day(f.when or f.recorded)) is not None
     )
-
-
-def _coded(concept: Concept | None, wanted: tuple[str, ...]) -> bool:
-    return any(code in wanted for _, code in codes(concept))
 
 
 def _where(book: CodeBook, finding: Finding, staging: Staging) -> Where | None:

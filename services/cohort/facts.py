@@ -9,6 +9,7 @@ import msgspec
 
 Response = Literal["complete", "partial", "stable", "progression"]
 Where = Literal["locoregional", "distant"]
+Kind = Literal["external", "inside"]
 
 
 class Given(msgspec.Struct, frozen=True, gc=False):
@@ -21,22 +22,51 @@ class Given(msgspec.Struct, frozen=True, gc=False):
     source: str
 
 
+class Doubt(msgspec.Struct, frozen=True, gc=False):
+    """A medication of which nobody can say whether it was chemotherapy given: its status leaves it open (`unsettled`), it was ordered and
+    no more, or its drug cannot be told (`untold`). `when` is None where its day is not on record."""
+
+    when: date | None
+    why: Literal["unsettled", "ordered", "untold"]
+    source: str
+
+
 class Irradiation(msgspec.Struct, frozen=True, kw_only=True):
     """One course of radiotherapy. `pelvic` is None where nobody recorded the field; `gy` is of the volume with the least dose.
 
-    `end` is None where nobody recorded it. `palliative` by its recorded intent; `stopped` before its planned end; `nodes`: to nodes alone.
+    `kinds`: external beam, brachytherapy, or both; empty where nobody can tell. `end` is None where nobody recorded it. `palliative` by its
+    recorded intent; `stopped` before its planned end; `going`: not at its end yet; `nodes`: to nodes alone; `unsettled`: by its status
+    nobody can say whether it was given.
     """
 
     start: date | None
     end: date | None
     pelvic: bool | None
-    brachytherapy: bool
+    kinds: frozenset[Kind]
     gy: float | None
     fractions: int | None
     source: str
     palliative: bool = False
     stopped: bool = False
+    going: bool = False
     nodes: bool = False
+    unsettled: bool = False
+
+    @property
+    def external(self) -> bool:
+        return self.kinds == {"external"}
+
+    @property
+    def brachytherapy(self) -> bool:
+        return self.kinds == {"inside"}
+
+
+class Note(msgspec.Struct, frozen=True, gc=False):
+    """Something of the reading that belongs among the reasons."""
+
+    assigned: str
+    says: str
+    sources: tuple[str, ...]
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +107,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     drugs: tuple[Given, ...] = ()
     courses: tuple[Irradiation, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    notes: tuple[Note, ...] = ()
     answers: tuple[Answer, ...] = ()
     readings: dict[str, tuple[Reading, ...]] = {}
     worse_undated: bool = False
@@ -86,5 +118,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             self,
             drugs=tuple(drug for drug in self.drugs if drug.when >= day),
+            doubts=tuple(doubt for doubt in self.doubts if doubt.when is None or doubt.when >= day),
             courses=tuple(course for course in self.courses if course.start is None or course.start >= day),
         )

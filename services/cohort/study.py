@@ -12,9 +12,10 @@ import msgspec
 
 from services.cohort.baseline import Baseline, baseline, whole
 from services.cohort.definitions import Definitions, definitions
+from services.cohort.doses import doses
 from services.cohort.facts import Facts, Reading
 from services.cohort.outcome import Outcome, outcome
-from services.cohort.treatment import Regimen, Treated, eqd2, total, treated
+from services.cohort.treatment import Regimen, Treated, doubted, treated
 from shared.fhir.codes import codes
 from shared.fhir.dates import days, later
 from shared.oncology.record import Record
@@ -143,13 +144,16 @@ def _earlier(record: Record, staging: Staging) -> bool:
 
 
 def _history(record: Record, staging: Staging, study: Definitions) -> bool:
-    """Whether an earlier cancer stands on record as history, by a code; one entered long after the diagnosis may be a later one."""
+    """Whether an earlier cancer stands on record as history, by a code; one that began long after the diagnosis may be a later one.
+
+    The day on which it was written down is none of the illness.
+    """
     noted = [
         f
         for f in record.findings
         if f.kind == "condition" and f.verification not in _UNUSED and any(study.past.holds(*code) for code in codes(f.concept))
     ]
-    dates = [f.when or f.recorded or "" for f in noted]
+    dates = [f.when or "" for f in noted]
     return any(not date or days(staging.diagnosed or "9999", date) <= study.number("synchronous") for date in dates)
 
 
@@ -190,16 +194,16 @@ def _before(it: Baseline, study: Definitions) -> dict[str, Any]:
 
 def _given(it: Treated, study: Definitions) -> dict[str, Any]:
     before, during, after = it.beside()
-    both = (*it.to_point_a, *it.brachytherapy)
+    dose = doses(it, study)
     return {
         "group": it.group,
         "pelvic_radiotherapy": it.pelvic,
-        "external_gy": total(it.to_point_a),
-        "brachytherapy_gy": total(it.brachytherapy),
-        "point_a_eqd2_gy": eqd2(both, study.number("alpha-beta")) if it.group == "A" else None,
+        "external_gy": dose.external,
+        "brachytherapy_gy": dose.inside,
+        "point_a_eqd2_gy": dose.point_a,
         "metastasis_radiotherapy": bool(it.elsewhere),
-        "cycles": len(it.cycles),
-        "every_cycle": len(it.every_cycle),
+        "cycles": None if it.doubts else len(it.cycles),
+        "every_cycle": None if it.every_doubt else len(it.every_cycle),
         "regimens": it.regimens,
         "cycles_before": before,
         "cycles_during": during,
@@ -238,7 +242,9 @@ def _reasons(
         found.append(Reason("organ metastasis", words, before.sources))
     found.append(Reason(f"group {given.group or 'open'}", given.because, given.sources))
     drugs = ", ".join(f"{each.drugs} x {each.cycles}" for each in given.regimens) or "none on record"
-    found.append(Reason(f"{len(given.cycles)} cycles", drugs, tuple(source for cycle in given.cycles for source in cycle.sources)))
+    if given.cycles or not given.doubts:
+        found.append(Reason(f"{len(given.cycles)} cycles", drugs, tuple(source for cycle in given.cycles for source in cycle.sources)))
+    found += [Reason(note.assigned, note.says, note.sources) for note in (*given.notes, doses(given, study).note, doubted(given)) if note]
     how = "progression" if then.progression else "progression on a day nobody recorded" if then.undated else "no progression on record"
     found.append(Reason("response and progression", f"{how}; locoregional {then.locoregional or 'not told'}", then.sources))
     end = f"died on {then.death or 'a day nobody recorded'}" if then.died else f"last contact on {then.last_contact or 'no day'}"

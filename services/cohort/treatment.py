@@ -1,4 +1,4 @@
-"""Treatment as the study divides it: cycles of chemotherapy, radiotherapy to the pelvis, groups A and B, EQD2 to point A."""
+"""Treatment as the study divides it: cycles of chemotherapy, radiotherapy to the pelvis, groups A and B."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from services.cohort.definitions import Definitions
-from services.cohort.facts import Facts, Given, Irradiation
+from services.cohort.facts import Doubt, Facts, Given, Irradiation, Note
 
 
 class Cycle(msgspec.Struct, frozen=True):
@@ -31,7 +31,8 @@ class Regimen(msgspec.Struct, frozen=True, gc=False):
 class Treated(msgspec.Struct, frozen=True, kw_only=True):
     """First treatment: what was given before any progression. `group` is None where the record does not settle it.
 
-    `every_cycle` holds those after a progression too. `finished` is the day on which group A's radiotherapy ended.
+    `every_cycle` holds those after a progression too. `finished` is the day on which group A's radiotherapy ended. `doubts` and
+    `every_doubt` are medication for which nobody can say how many cycles there were; `notes` belong among the reasons.
     """
 
     cycles: tuple[Cycle, ...]
@@ -41,6 +42,9 @@ class Treated(msgspec.Struct, frozen=True, kw_only=True):
     brachytherapy: tuple[Irradiation, ...]
     elsewhere: tuple[Irradiation, ...]
     unknown: tuple[Irradiation, ...]
+    doubts: tuple[Doubt, ...]
+    every_doubt: tuple[Doubt, ...]
+    notes: tuple[Note, ...]
     group: str | None
     pelvic: str | None
     because: str
@@ -61,6 +65,8 @@ class Treated(msgspec.Struct, frozen=True, kw_only=True):
         """Cycles begun before, during and after the definitive radiotherapy; None where its days do not tell."""
         if self.group != "A":
             return 0, 0, 0
+        if self.doubts:
+            return None, None, None
         starts = [course.start for course in (*self.external, *self.brachytherapy)]
         ends = [course.end for course in (*self.external, *self.brachytherapy)]
         if None in starts:
@@ -76,14 +82,16 @@ class Treated(msgspec.Struct, frozen=True, kw_only=True):
 def treated(facts: Facts, until: date | None, diagnosed: date | None, study: Definitions) -> Treated:
     """The first treatment, up to the first progression."""
     chemotherapy = [drug for drug in facts.drugs if drug.cytotoxic]
+    doubts = tuple(doubt for doubt in facts.doubts if doubt.why == "unsettled" or not chemotherapy)
     given = [drug for drug in chemotherapy if until is None or drug.when < until]
     courses = [course for course in facts.courses if until is None or course.start is None or course.start < until]
     near = [course for course in courses if course.pelvic is not False]
     later = _later(near, diagnosed, study)
     first = [course for course in near if course not in later]
-    external = tuple(course for course in first if course.pelvic and not course.brachytherapy)
-    inside = tuple(course for course in first if course.pelvic and course.brachytherapy)
-    unknown = tuple(course for course in first if course.pelvic is None)
+    settled = [course for course in first if not course.unsettled]
+    external = tuple(course for course in settled if course.pelvic and course.external)
+    inside = tuple(course for course in settled if course.pelvic and course.brachytherapy)
+    unknown = tuple(course for course in first if course.unsettled or course.pelvic is None or not course.kinds)
     undated = until is not None and any(course.start is None for course in first)
     group, kind, because = (None, None, _UNDATED) if undated else _group(external, inside, unknown)
     ends = [course.end for course in (*external, *inside) if not course.palliative]
@@ -93,12 +101,15 @@ def treated(facts: Facts, until: date | None, diagnosed: date | None, study: Def
         finished=max((end for end in ends if end), default=None) if group == "A" and None not in ends else None,
         external=external,
         brachytherapy=inside,
-        elsewhere=tuple(course for course in courses if course.pelvic is False),
+        elsewhere=tuple(course for course in courses if course.pelvic is False and not course.unsettled),
         unknown=unknown,
+        doubts=tuple(doubt for doubt in doubts if until is None or doubt.when is None or doubt.when < until),
+        every_doubt=doubts,
+        notes=facts.notes,
         group=group,
         pelvic=kind,
         because=f"{because}; {_ANOTHER}" if later else because,
-        sources=tuple(course.source for course in (*external, *inside, *unknown, *later)),
+        sources=tuple(dict.fromkeys(course.source for course in (*external, *inside, *unknown, *later))),
     )
 
 
@@ -130,16 +141,33 @@ def _group(
     if all(any(not course.palliative and not course.stopped for course in courses) for courses in (external, inside)):
         return "A", "definitive", _DEFINITIVE
     if unknown:
-        return None, None, "radiotherapy whose field nobody recorded: it may have been to the pelvis"
+        return None, None, _open(unknown)
     if external and inside and all(any(not course.palliative for course in courses) for courses in (external, inside)):
         return None, None, "external beam to the pelvis and brachytherapy, one of them stopped before its end: in neither group"
     if external and inside:
         return "B", "palliative", "external beam to the pelvis and brachytherapy, with palliative intent"
     if inside:
         return None, None, "brachytherapy without external beam on record: in neither group"
+    if any(course.going and not course.palliative for course in external):
+        return None, None, _GOING
     if external:
         return "B", "palliative", "external beam to the pelvis without brachytherapy"
     return "B", "none", "no radiotherapy to the pelvis on record before any progression"
+
+
+_GOING: Final = "external beam to the pelvis is still going on: brachytherapy may follow"
+_UNSETTLED: Final = "radiotherapy whose status is unknown or on hold: nobody can say whether it was given"
+_FIELD: Final = "radiotherapy whose field nobody recorded: it may have been to the pelvis"
+_KIND: Final = "radiotherapy of which nobody can tell whether it was external beam or brachytherapy"
+
+
+def _open(unknown: tuple[Irradiation, ...]) -> str:
+    found = (
+        (_UNSETTLED, any(course.unsettled for course in unknown)),
+        (_FIELD, any(course.pelvic is None for course in unknown)),
+        (_KIND, any(course.pelvic and not course.kinds for course in unknown)),
+    )
+    return "; ".join(says for says, holds in found if holds)
 
 
 def cycles(given: Iterable[Given], study: Definitions) -> tuple[Cycle, ...]:
@@ -180,18 +208,17 @@ def _together(given: Iterable[Given], days: float) -> list[list[Given]]:
     return found
 
 
-def total(courses: Iterable[Irradiation]) -> float | None:
-    """The dose of the courses in gray; None where one has none on record."""
-    doses = [course.gy for course in courses]
-    known = [gy for gy in doses if gy is not None]
-    return round(sum(known), 2) if known and len(known) == len(doses) else None
+_DOUBTS: Final = {
+    "unsettled": "chemotherapy whose status is unknown or on hold: nobody can say whether it was given",
+    "ordered": "chemotherapy is on record as ordered, and none as given",
+    "untold": "medication that may be chemotherapy, and whose drug cannot be told",
+}
 
 
-def eqd2(courses: Iterable[Irradiation], alpha_beta: float) -> float | None:
-    """The dose in fractions of 2 Gy with the same effect: D·(d + α/β)/(2 + α/β); None where a dose or number of fractions is not told."""
-    found = 0.0
-    for course in courses:
-        if course.gy is None or not course.fractions:
-            return None
-        found += course.gy * (course.gy / course.fractions + alpha_beta) / (2 + alpha_beta)
-    return round(found, 1)
+def doubted(it: Treated) -> Note | None:
+    """Why nobody can say how many cycles there were; None where that is known."""
+    if not it.every_doubt:
+        return None
+    why = {doubt.why for doubt in it.every_doubt}
+    says = "; ".join(text for name, text in _DOUBTS.items() if name in why)
+    return Note("cycles open", says, tuple(doubt.source for doubt in it.every_doubt))

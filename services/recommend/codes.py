@@ -13,6 +13,7 @@ from services.recommend.units import factor
 from shared.oncology.record import Concept, Finding
 
 Codes = dict[str, tuple[str, ...]]
+_BY_BEGINNING = ("icd10", "icdo3", "atc", "hcpcs", "icd10pcs", "ops")
 
 
 class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,13 +178,13 @@ class CodeBook(msgspec.Struct, frozen=True, kw_only=True, dict=True, forbid_unkn
         return [c.code for c in concept.codings if c.code and self._system.get(c.system or "") == system]
 
     def means(self, concept: Concept | None, codes: Codes) -> bool:
-        """Whether a coding of the concept is among the codes; a code of ICD-10, ICD-O or ATC stands for all that begin so."""
+        """Whether a coding of the concept is among the codes; a code of a hierarchy (ICD-10, ATC, OPS) stands for all that begin so."""
         for coding in concept.codings if concept else ():
             system = self._system.get(coding.system or "")
             if system is None or coding.code is None:
                 continue
             listed = codes.get(system, ())
-            if coding.code in listed or (system in ("icd10", "icdo3", "atc") and coding.code.startswith(tuple(listed))):
+            if coding.code in listed or (system in _BY_BEGINNING and coding.code.startswith(tuple(listed))):
                 return True
         return False
 

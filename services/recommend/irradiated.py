@@ -6,23 +6,23 @@ from datetime import date
 
 import msgspec
 
-from services.recommend.codes import CodeBook, said
+from services.recommend.codes import CodeBook
 from services.recommend.dates import day, last_day
+from services.recommend.modality import Kind, is_management, is_radiotherapy, kinds, pelvic
 from shared.oncology.recommendation import Irradiated
 from shared.oncology.record import Finding, Record
 
-PELVIC = ("pelvis", "pelvic", "cervix", "whole pelvis")
-BONE = ("pelvic bone", "pelvic bones", "bone structure of pelvis", "bony pelvis", "sacrum", "ilium", "ischium", "pubis", "acetabulum")
-RADIOTHERAPY = ("radiotherapy", "radiation therapy", "brachytherapy", "chemoradiotherapy", "chemoradiation", "radiochemotherapy")
+BEGUN = (None, "completed", "in-progress", "stopped")
 
 
 class Course(msgspec.Struct, frozen=True):
-    """One course of radiotherapy. `pelvic` is None where nobody recorded the field."""
+    """One course of radiotherapy. `pelvic` is None where nobody recorded the field; `kinds` is empty where nobody recorded the kind."""
 
     finding: Finding
     start: date | None
     end: date | None
     pelvic: bool | None
+    kinds: frozenset[Kind] = frozenset()
 
     @property
     def source(self) -> str:
@@ -42,24 +42,16 @@ class Course(msgspec.Struct, frozen=True):
         )
 
 
-def courses(record: Record, book: CodeBook) -> list[Course]:
-    """Every course on record that was begun, oldest first."""
-    found = [
-        Course(f, day(f.when) if f.plausible else None, last_day(f.until or f.when) if f.plausible else None, _pelvic(f, book))
-        for f in record.findings
-        if f.kind == "procedure"
-        and f.status in (None, "completed", "in-progress", "stopped")
-        and (book.means(f.concept, book.sites["radiotherapy"]) or said(f.concept, RADIOTHERAPY))
-    ]
-    return sorted(found, key=lambda course: (course.start or date.min, course.source))
+def courses(record: Record, book: CodeBook, statuses: tuple[str | None, ...] = BEGUN) -> list[Course]:
+    """Every course on record with such a status (without other word: that was begun), oldest first.
+
+    Management of radiotherapy stands for a course where there is no other.
+    """
+    asked = [f for f in record.findings if f.kind == "procedure" and f.status in statuses]
+    found = [f for f in asked if is_radiotherapy(f, book)] or [f for f in asked if is_management(f, book)]
+    return sorted((_course(f, book) for f in found), key=lambda course: (course.start or date.min, course.source))
 
 
-def _pelvic(finding: Finding, book: CodeBook) -> bool | None:
-    """Whether the field took in the organs of the pelvis; None where nobody told the field, or it lay on the pelvic bones."""
-    if book.means(finding.concept, book.sites["brachytherapy"]):
-        return True
-    places = (*finding.sites, finding.concept)
-    bone = [site for site in places if book.means(site, book.sites["pelvic-bone"]) or said(site, BONE)]
-    if any((book.means(site, book.sites["pelvis"]) or said(site, PELVIC)) and site not in bone for site in places):
-        return True
-    return None if bone or not finding.sites else False
+def _course(f: Finding, book: CodeBook) -> Course:
+    start, end = (day(f.when), last_day(f.until or f.when)) if f.plausible else (None, None)
+    return Course(f, start, end, pelvic(f, book), kinds(f, book))
