@@ -71,6 +71,8 @@ def cohort(
         raise Refused(engines.MISSING, code="required") from None
 
     hides(hide_below)
+    if report is not None and report.resolve() == folder.resolve():
+        raise Refused("The report cannot go among the files of the export: give another folder with --report.")
     stages = _stages(stage or [], open_cases)
     plan = _plan(folder, to or folder.absolute().with_name(f"{folder.absolute().name}-cohort"), all, as_of)
     out, messages = Console(width=None if sys.stdout.isatty() else 150), Console(stderr=True, quiet=json_errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -100,6 +101,8 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
         distributed: Any = import_module("distributed")
     except ImportError:
         raise Refused(MISSING, code="required") from None
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # else every worker and key is told, over the progress
     if scheduler is None:
         here = {"threads_per_worker": 1, "processes": True, "dashboard_address": None, "host": "127.0.0.1"}
         with distributed.LocalCluster(n_workers=workers, **here) as cluster, distributed.Client(cluster) as client:

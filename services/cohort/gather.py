@@ -23,6 +23,7 @@ from services.cohort.blocks import Place, fetched
 from services.cohort.heads import READ
 from services.cohort.patients import database
 from services.cohort.plan import Piece, Plan, beside, leave, left, placed, whole
+from services.cohort.torn import NAME
 from shared.fhir import resources as r4
 from shared.fhir.bundle import FAULTS
 from shared.fhir.reader import age
@@ -43,7 +44,7 @@ KEPT: Final = pa.schema(
 _BYTES: Final = 32 << 20
 _NEVER: Final = -(1 << 62)
 _MEDICATION_KIND: Final = READ.index("Medication")
-_MEDICATION: Final = re.compile(r"(?:^|/)(Medication/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?$")
+_MEDICATION: Final = re.compile(rf"(?:^|/)(Medication/{NAME})(?:/_history/[^/]+)?$")
 
 
 class _Order(msgspec.Struct):
@@ -77,11 +78,11 @@ def wanted_medications(plan: Plan, pieces: int) -> int:
 
 
 _WANTED: Final = """
-    CREATE TABLE found AS SELECT DISTINCT medication AS owner FROM read_parquet($1) WHERE medication IS NOT NULL
+    CREATE TEMP TABLE found AS SELECT DISTINCT medication AS owner FROM read_parquet($1) WHERE medication IS NOT NULL
 """
 # Of a resource that stands under several patients, those whose version is older than the newest. Of equals nothing tells which is.
 _MOVED: Final = """
-    CREATE TABLE found AS
+    CREATE TEMP TABLE found AS
     WITH several AS (
         SELECT source FROM read_parquet($1) WHERE source IS NOT NULL GROUP BY source HAVING min(owner) <> max(owner)
     ), each AS (

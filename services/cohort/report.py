@@ -17,7 +17,7 @@ from services.cohort.flow import Out, diagram, everybody
 from services.cohort.missingness import untold
 from services.cohort.result import ROWS, Manifest, read_manifest
 from services.cohort.statistics import ENDPOINTS, FollowUp, follow_up, frame
-from services.cohort.summary import notes, without_numbers
+from services.cohort.summary import astray, notes, without_numbers
 from services.cohort.suppression import HIDDEN, column, hides
 from services.cohort.tables import regimens, table1, table2, table4
 from services.cohort.unread import why_nobody
@@ -68,9 +68,11 @@ def made(rows: Iterable[Mapping[str, Any]], *, threshold: int = 0, synthetic: bo
         if row["counted"]:
             kept.append(row)
     if len(kept) < max(threshold, 1):
-        text = "Nobody in this cohort meets the study's criteria, or too few to show: its rows say why, in `left_out`."
+        few = ", or too few to show" if threshold else ""
+        text = f"Nobody in this cohort meets the study's criteria{few}: its rows say why, in `left_out`."
         why = why_nobody(manifest.counts.unread, manifest.counts.kinds) if manifest else ""
-        raise Refused(f"{text} {why}".strip())
+        lines = astray(manifest.counts) if manifest and not threshold else []
+        raise Refused(" ".join(filter(None, [text, why, *lines])))
     deaths = _deaths(out["death-day"], threshold)
     data = frame(kept)
     why = _not_apart(data, kept, threshold)

@@ -51,8 +51,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
     `absent` are types that the export has nothing of, `cut` those of files that break off. `counted` meet the study's criteria, `marked`
     of them bear the tag of synthetic patients. `ahead` have dates after the day of the run. `lost` are lines of a type that are of nobody
-    who can be told, `partly` patients of whose resources of a type not all could be read; `replaced` have another record in the export,
-    `moved` are resources that a newer version gives to another patient.
+    who can be told, `lost_first` the first of them; of the types `spared` they are too few for anything to be withheld. `partly` are
+    patients of whose resources of a type not all could be read; `replaced` have another record in the export, `moved` are resources that a
+    newer version gives to another patient.
     """
 
     kinds: dict[str, int]
@@ -72,6 +73,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     marked: int = 0
     ahead: int = 0
     lost: dict[str, int] = {}
+    lost_first: dict[str, Fault] = {}
+    spared: tuple[str, ...] = ()
     partly: dict[str, int] = {}
     replaced: int = 0
     moved: int = 0
@@ -79,7 +82,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def unread(self) -> tuple[str, ...]:
         """The types of which silence tells nothing."""
-        return tuple(sorted({*self.absent, *self.cut, *self.lost}))
+        return tuple(sorted({*self.absent, *self.cut, *({*self.lost} - {*self.spared})}))
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,12 +18,13 @@ from msgspec.structs import replace
 
 from services.cohort.engines import Engine
 from services.cohort.gather import gather, gather_medications, moved, wanted_medications
+from services.cohort.lost import Lost, lost
 from services.cohort.patients import Patients, find
 from services.cohort.plan import Asked, Piece, Plan, inputs, leave, whole
 from services.cohort.result import MANIFEST, Counts, Fault, Foreign, Manifest, finished, merge, write_manifest
 from services.cohort.scan import SHOWN, Seen, scan
 from services.cohort.staging_parts import Staged, stage_part
-from services.cohort.unread import Unread, absent, cut_off, held
+from services.cohort.unread import Unread, absent, cut_off
 from shared.fhir.outcome import Refused
 
 R = TypeVar("R")
@@ -91,8 +92,8 @@ def _steps(plan: Plan, engine: Engine, told: Told) -> Manifest:
     if wanted_medications(plan, len(pieces)):
         with_medications = [piece for piece in pieces if "Medication" in seen[piece.number].kinds]
         _all(engine.each(partial(gather_medications, plan), with_medications), "gather their medications", len(with_medications), told)
-    lost = _lost(pieces, seen)
-    unread = _unread(pieces, seen, lost)
+    astray = lost(plan, pieces, seen, _kinds(pieces, seen))
+    unread = _unread(pieces, seen, astray)
     gone = moved(plan, len(pieces))
     stage = partial(
         stage_part,
@@ -107,11 +108,18 @@ def _steps(plan: Plan, engine: Engine, told: Told) -> Manifest:
         raise Refused(f"The files of {plan.export} have changed while they were read: give the same command again, which begins anew.")
     (plan.folder / MANIFEST).unlink(missing_ok=True)
     files = merge(plan, patients.parts, lambda done: told("write the rows", done, patients.staged))
-    return write_manifest(plan, replace(_counts(pieces, seen, patients, staged, unread), lost=lost, moved=gone), files)
+    found = {
+        "lost": {kind: each.count for kind, each in astray.items()},
+        "lost_first": {kind: each.first for kind, each in astray.items()},
+        "spared": tuple(kind for kind, each in astray.items() if each.spared),
+    }
+    return write_manifest(plan, replace(_counts(pieces, seen, patients, staged, unread), moved=gone, **found), files)
 
 
-def _unread(pieces: list[Piece], seen: list[Seen], lost: dict[str, int]) -> Unread:
-    """The types that are absent, those of files that break off, and those of which lines are of nobody who can be told."""
+def _unread(pieces: list[Piece], seen: list[Seen], astray: dict[str, Lost]) -> Unread:
+    """The types that are absent, those of files that break off, and those of which lines are of nobody who can be told, but for so few
+    that they are spared.
+    """
     kinds = _kinds(pieces, seen)
     broken = {piece.file for piece, each in zip(pieces, seen, strict=True) if each.cut}
     full = {piece.file for piece, each in zip(pieces, seen, strict=True) if each.kinds or each.unreadable or each.cut}
@@ -123,7 +131,7 @@ def _unread(pieces: list[Piece], seen: list[Seen], lost: dict[str, int]) -> Unre
     return Unread(
         absent=absent({kind for kind in found if foreign[kind] < found[kind]}, kinds.keys() - full),
         cut=cut_off({file: kinds[file] for file in broken}),
-        lost=tuple(lost),
+        lost=tuple(kind for kind, each in astray.items() if not each.spared),
         foreign=tuple(sorted(foreign)),
     )
 
@@ -134,15 +142,6 @@ def _kinds(pieces: list[Piece], seen: list[Seen]) -> dict[str, set[str]]:
     for piece, each in zip(pieces, seen, strict=True):
         kinds.setdefault(piece.file, set()).update(each.kinds)
     return kinds
-
-
-def _lost(pieces: list[Piece], seen: list[Seen]) -> dict[str, int]:
-    """How many lines of each type are of nobody who can be told; what has no type may be of any that its file has."""
-    kinds, lost = _kinds(pieces, seen), Counter[str]()
-    for piece, each in zip(pieces, seen, strict=True):
-        for kind, count in each.lost.items():
-            lost.update(dict.fromkeys([kind] if kind else held(piece.file, kinds[piece.file]), count))
-    return dict(sorted(lost.items()))
 
 
 def _done(results: Iterator[R], step: str, total: int, told: Told) -> Iterator[R]:

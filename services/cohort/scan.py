@@ -19,7 +19,7 @@ from services.cohort import heads
 from services.cohort.arrays import numbers, texts
 from services.cohort.blocks import TOO_LONG, Block, blocks
 from services.cohort.plan import Piece, Plan, beside, leave, left, whole
-from services.cohort.torn import UNREADABLE, strangers, torn
+from services.cohort.torn import NAME, UNREADABLE, nobodys, torn
 from shared.fhir import bundle as bundles
 from shared.fhir.reader import read_resources
 
@@ -35,7 +35,7 @@ INDEX: Final = pa.schema(
 )
 _ROWS: Final = 200_000
 _REMEMBERED: Final = 100_000
-_OWNER: Final = re.compile(r"(?:^|/)(Patient/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?$")
+_OWNER: Final = re.compile(rf"(?:(?:^|/)Patient/|^urn:uuid:)({NAME})(?:/_history/[^/]+)?$")
 
 
 _Column = npt.NDArray[Any]
@@ -44,7 +44,8 @@ _Column = npt.NDArray[Any]
 class Seen(msgspec.Struct):
     """What a piece holds. Lines count from 1 in the piece; `faults` are the first of `unreadable`.
 
-    `lost` are the lines of a type of which nobody can tell whose they are; "" where the type cannot be told either.
+    `lost` are the lines of a type of which nobody can tell whose they are: how many, the first of them, and why; "" where the type cannot
+    be told either.
     """
 
     number: int
@@ -54,7 +55,7 @@ class Seen(msgspec.Struct):
     unreadable: int = 0
     cut: bool = False  # its file breaks off in it
     nameless: dict[str, int] = {}
-    lost: dict[str, int] = {}
+    lost: dict[str, tuple[int, int, str]] = {}
     shapes: dict[str, tuple[int, int]] = {}  # "STU3 Condition" → how many, the first line
 
     def fault(self, line: int, text: str) -> None:
@@ -62,9 +63,9 @@ class Seen(msgspec.Struct):
         if len(self.faults) < SHOWN:
             self.faults.append((line, text))
 
-    def lose(self, kind: str, count: int = 1) -> None:
-        if count:
-            self.lost[kind] = self.lost.get(kind, 0) + count
+    def lose(self, kind: str, line: int, why: str) -> None:
+        count, first, said = self.lost.get(kind, (0, line, why))
+        self.lost[kind] = (count + 1, first, said)
 
 
 class _Broken(NamedTuple):
@@ -134,7 +135,8 @@ class _Scanning:
         self.seen.cut = bool(block.fault or (last and not read))
         if block.fault:
             self.seen.lines += 1
-            self.seen.lose("", block.fault == TOO_LONG)
+            if block.fault == TOO_LONG:
+                self.seen.lose("", self.seen.lines, TOO_LONG)
             self.seen.fault(self.seen.lines, block.fault)
 
     def _one_by_one(self, data: bytes, starts: list[int], lengths: list[int]) -> tuple[_Column, list[Any]]:
@@ -154,7 +156,7 @@ class _Scanning:
                 else:
                     self.seen.kinds[told.kind] = self.seen.kinds.get(told.kind, 0) + 1
                 for kind in told.lost:
-                    self.seen.lose(kind)
+                    self.seen.lose(kind, self.seen.lines + place + 1, told.fault or "")
                 lines += [_Broken(owner, told.kind) for owner in told.owners]
                 places += [place] * len(told.owners)
         return np.array(places, int), lines
@@ -181,7 +183,9 @@ class _Scanning:
                 found.append((place, owners, np.full(len(rows), kind.number), named))
             else:
                 self.seen.nameless[name] = self.seen.nameless.get(name, 0) + int((~hers).sum())
-                self.seen.lose(name, strangers(name, (of[row] for row in np.flatnonzero(~hers))))
+                for row in np.flatnonzero(~hers):
+                    if why := nobodys(name, of[row]):
+                        self.seen.lose(name, int(numbers[place[row]]), why)
                 found.append((place[hers], owners[hers], np.full(int(hers.sum()), kind.number), named[hers]))
         if not found:
             return
@@ -217,7 +221,7 @@ class _Scanning:
 
     def _owner(self, reference: str | None) -> int:
         found = _OWNER.search(reference or "")
-        key = found[1] if found else reference if (reference or "").startswith("urn:") else None
+        key = f"Patient/{found[1]}" if found else reference if (reference or "").startswith("urn:") else None
         place = self._known[reference] = -1 if key is None else self._owners.setdefault(key, len(self._owners))
         return place
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from services.cohort import heads
-from services.cohort.torn import MATTER, torn
+from services.cohort.torn import MATTER, NAME, torn
 from shared.fhir import bundle as bundles
 from shared.fhir import resources as r4
 from shared.fhir.reader import age
@@ -18,7 +18,7 @@ from shared.oncology.not_read import PERSON
 from shared.oncology.record import Issue
 
 _CODES: Final = ("resource-unreadable", "modifier-unknown")
-_PATIENT: Final = re.compile(r"(?:^|/)(Patient/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?$")
+_PATIENT: Final = re.compile(rf"(?:(?:^|/)Patient/|^urn:uuid:)({NAME})(?:/_history/[^/]+)?$")
 
 
 def unread_of(resources: Sequence[bytes], issues: Iterable[Issue], foreign: Collection[str]) -> frozenset[str]:
@@ -79,5 +79,5 @@ def replaced_by(resources: Iterable[bytes]) -> str | None:
     except bundles.FAULTS:
         return None
     others = [link.other.reference for link in newest.link if link.type == "replaced-by"] if newest.active is not True else []
-    told = [match[1] for other in others if (match := _PATIENT.search(other or ""))]
+    told = [f"Patient/{match[1]}" for other in others if (match := _PATIENT.search(other or ""))]
     return told[0] if told else None

@@ -14,13 +14,21 @@ from services.cohort.result import TABLE, Counts, Manifest
 from shared.oncology import not_read
 
 STAGES: Final = tuple(re.findall(r"\S+", "I IA IA1 IA2 IB IB1 IB2 IB3 II IIA IIA1 IIA2 IIB III IIIA IIIB IIIC IIIC1 IIIC2 IV IVA IVB"))
+_MEDICATION: Final = "MedicationRequest MedicationAdministration MedicationStatement"
+# The types, what they are called together, what is not known without them, and what nobody had where a file of them is empty.
 _LACKING: Final = (
-    ("Patient", "no Patient: sex, birth and death are not known, and the study counts nobody"),
-    ("Condition", "no Condition: diagnoses are not known, and nobody has a stage"),
-    ("Observation", "no Observation: stages rest on Conditions alone"),
-    ("Procedure", "no Procedure: operations and radiotherapy are not known, nor the end of the staging window by them"),
-    ("MedicationRequest MedicationAdministration MedicationStatement", "no medication of any kind: systemic treatment is not known"),
+    ("Patient", "Patient", "sex, birth and death are not known, and the study counts nobody", ""),
+    ("Condition", "Condition", "diagnoses are not known, and nobody has a stage", "a diagnosis"),
+    ("Observation", "Observation", "stages rest on Conditions alone", "an observation"),
+    (
+        "Procedure",
+        "Procedure",
+        "operations and radiotherapy are not known, nor the end of the staging window by them",
+        "an operation or radiotherapy",
+    ),
+    (_MEDICATION, "medication of any kind", "systemic treatment is not known", "systemic treatment"),
 )
+_MEND: Final = "Mend it, or take it out where it is of none of these patients, and give the same command again."
 
 _PARTLY: Final = "Of {} not all that is on record of {} could be read:"
 _FOLLOWS: Final = {
@@ -31,6 +39,7 @@ _FOLLOWS: Final = {
     "Observation": "their response and progression are not told, and they are left out of the study.",
     "Condition": "their response and progression are not told, and they are left out of the study.",
 }
+_AS_ALL: Final = "their treatment group is open, as that of all is."
 
 _BY_STAGE: Final = """
     SELECT of.stage, count(*), count(*) FILTER (len(of.could_be) > 0)
@@ -102,8 +111,7 @@ def notes(manifest: Manifest) -> list[str]:
     counts = manifest.counts
     found = counts.patients
     told = [f"{found.patients:,} patients in {counts.lines:,} lines of {len(manifest.asked.inputs)} files; {counts.rows:,} have a row."]
-    if not manifest.asked.all:
-        others = found.patients - found.staged
+    if (others := found.patients - found.staged) and not manifest.asked.all:
         told.append(f"{others:,} patients: no cervical cancer found, as nothing of theirs names the cervix; no row without --all.")
     told += lacking(counts)
     if found.without_conditions and "Condition" in counts.kinds:
@@ -116,10 +124,7 @@ def notes(manifest: Manifest) -> list[str]:
     if said := counts.kinds.get("OperationOutcome"):
         told.append(f"{said:,} OperationOutcomes of the server are among the lines: not all may be here; figaro import shows them.")
     told += _faults(counts)
-    told += [
-        f"{count:,} lines of {kind} are of nobody who can be told: what rests on it is withheld for all."
-        for kind, count in counts.lost.items()
-    ]
+    told += astray(counts)
     told += [
         f"{each.count:,} x {each.kind} in the shape of FHIR {each.version}, first in {each.file}, line {each.line}: "
         "Figaro reads R4, and what R4 does not have is not read: what rests on them is not told of their patients."
@@ -134,7 +139,7 @@ def notes(manifest: Manifest) -> list[str]:
             f"{counts.ahead:,} patients have dates or instants of writing (lastUpdated) after {manifest.asked.until}, the day of the run: "
             "their records are read as they stood on that day, and nobody is followed beyond it."
         )
-    told += [f"{_PARTLY.format(f'{count:,} patients', kind)} {_FOLLOWS[kind]}" for kind, count in counts.partly.items() if kind in _FOLLOWS]
+    told += [f"{_PARTLY.format(f'{count:,} patients', kind)} {_follows(kind, counts)}" for kind, count in _partly(counts).items()]
     if counts.moved:
         told.append(f"{counts.moved:,} x a newer version gives a resource to another patient: it counts for her alone.")
     if counts.replaced:
@@ -149,17 +154,51 @@ def notes(manifest: Manifest) -> list[str]:
 
 def lacking(counts: Counts) -> list[str]:
     """What the export has nothing of, or not all of."""
-    told = [f"The export has {words}." for kinds, words in _LACKING if not any(kind in counts.kinds for kind in kinds.split())]
+    told = list(filter(None, (_none(counts, kinds.split(), *words) for kinds, *words in _LACKING)))
     given = {"MedicationAdministration", "MedicationStatement"}
     if "MedicationRequest" in counts.kinds and not given.intersection(counts.kinds):
         told.append("The export has orders of medication alone, and nothing given: an order is no cycle of chemotherapy.")
     if counts.cut:
         told.append(f"A file breaks off, so that not all is here of {', '.join(counts.cut)}.")
-    if counts.lost:
-        told.append(f"Lines of {', '.join(counts.lost)} cannot be read, and nobody can tell whose they are: of nobody is it known.")
     if counts.unread:
         told.append(not_read.remark(counts.unread))
     return told
+
+
+def _none(counts: Counts, kinds: list[str], name: str, unknown: str, none: str) -> str:
+    """What is not known where the export has none of the types in the shape of R4; what nobody had where a file of them is empty."""
+    if counts.absent and {*kinds} <= {*counts.absent}:
+        shape = " in the shape of FHIR R4" if not counts.kinds.keys().isdisjoint(kinds) else ""
+        return f"The export has no {name}{shape}: {unknown}."
+    if not counts.kinds.keys().isdisjoint(kinds):
+        return ""
+    if not none:
+        return f"The export has no {name}: {unknown}."
+    says = f"that says that nobody had {none}, and it is counted so. If it was not asked for, take it away."
+    return f"A file of {name} is there and empty: {says}"
+
+
+def astray(counts: Counts) -> list[str]:
+    """Lines of nobody who can be told: how many, the first of them, and what to do."""
+    told = []
+    for kind, count in counts.lost.items():
+        lines = f"{count:,} lines of {kind} are of nobody who can be told"
+        first = f"The first: {counts.lost_first[kind]}" if kind in counts.lost_first else ""
+        if kind in counts.spared:
+            few = "were all of patients with a cancer of the cervix, not one in 1,000 of their lines would be missing: nothing is withheld"
+            told.append(f"{lines}; {few}. {first}")
+        else:
+            told.append(f"{lines}: what rests on it is withheld for all. {first} {_MEND}")
+    return told
+
+
+def _partly(counts: Counts) -> dict[str, int]:
+    return {kind: count for kind, count in counts.partly.items() if kind in _FOLLOWS}
+
+
+def _follows(kind: str, counts: Counts) -> str:
+    """What follows for those of whom not all could be read; where it is so of everybody, nobody is left out for it."""
+    return _AS_ALL if kind == "Procedure" and kind in counts.unread else _FOLLOWS[kind]
 
 
 def without_numbers(counts: Counts) -> list[str]:
@@ -167,7 +206,12 @@ def without_numbers(counts: Counts) -> list[str]:
     told = lacking(counts)
     if counts.unreadable or counts.errors or counts.nameless or counts.foreign:
         told.append("Not every line or patient could be read; without --hide-below it is said which.")
-    told += [f"{_PARTLY.format('some patients', kind)} {_FOLLOWS[kind]}" for kind in counts.partly if kind in _FOLLOWS]
+    if withheld := [kind for kind in counts.lost if kind not in counts.spared]:
+        told.append(
+            f"Some lines of {', '.join(withheld)} are of nobody who can be told: what rests on them is withheld for all; "
+            "without --hide-below it is said which."
+        )
+    told += [f"{_PARTLY.format('some patients', kind)} {_follows(kind, counts)}" for kind in _partly(counts)]
     if counts.replaced or counts.moved:
         told.append("Some records are replaced by others, or resources given to another patient by a newer version: each counts once.")
     if counts.ahead:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from services.cohort.heads import READ
@@ -17,7 +16,9 @@ SEVERAL: Final = "is a {}: a line holds one resource, and what is in it is not u
 MATTER: Final = TREATMENTS | FINDINGS
 _SEVERAL: Final = ("Bundle", "Parameters")
 _TYPE: Final = re.compile(rb'"resourceType"\s*:\s*"([A-Za-z]+)"')
-_WHOSE: Final = re.compile(rb'"reference"\s*:\s*"(?:[^"\\]*/)?(Patient/[A-Za-z0-9\-.]{1,64})(?:/_history/[^"/]+)?"')
+# What stands for an id in a reference: FHIR allows letters, digits, "-" and "." up to 64; servers give others too, as "_".
+NAME: Final = r"[^/?#|\s\"\\]{1,255}"
+_WHOSE: Final = re.compile(rf'"reference"\s*:\s*"(?:(?:[^"\\]*/)?Patient/|urn:uuid:)({NAME})(?:/_history/[^"/]+)?"'.encode())
 _ANOTHER: Final = re.compile(r"(?:^|/)(?!Patient/)[A-Z][A-Za-z]+/[^/]+$")
 
 
@@ -46,19 +47,24 @@ def torn(raw: bytes) -> Torn:
     fault = NO_JSON if head is None else UNREADABLE.format(kind)
     if kind and kind not in MATTER:
         return Torn(fault, kind)  # a Patient that cannot be read is missed by herself
-    owners = tuple(dict.fromkeys(each.decode() for each in _WHOSE.findall(raw))) if kind else ()
+    owners = tuple(dict.fromkeys(f"Patient/{each.decode(errors='replace')}" for each in _WHOSE.findall(raw))) if kind else ()
     return Torn(fault, kind, owners, () if owners else (kind,))
 
 
-def strangers(kind: str, lines: Iterator[Any]) -> int:
-    """How many of these lines, which name no patient that can be told, may be of one: not those of a Group or a Device.
+def nobodys(kind: str, line: Any) -> str:
+    """Why nobody can tell whose a line is that names no patient; empty where it is of none, as of a Group or a Device.
 
     An Observation may be of nobody; what else has no subject has lost it.
     """
-    return sum(_may_be_hers(kind, line.subject) for line in lines) if kind in MATTER else 0
-
-
-def _may_be_hers(kind: str, subject: r4.Reference | None) -> bool:
+    subject: r4.Reference | None = line.subject
+    if kind not in MATTER or (subject is None and kind == "Observation"):
+        return ""
     if subject is None:
-        return kind != "Observation"
-    return not _ANOTHER.search(subject.reference or "")
+        return "it has no subject."
+    if not subject.reference:
+        return "its subject is an identifier alone." if subject.identifier else "its subject has no reference."
+    if subject.reference.startswith("#"):
+        return "its subject stands inside it."
+    if "?" in subject.reference:
+        return "its subject is a search."
+    return "" if _ANOTHER.search(subject.reference) else "its subject is no reference to a Patient."

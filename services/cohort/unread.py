@@ -63,7 +63,7 @@ class Unread(NamedTuple):
         if not {*kinds}.isdisjoint(self.cut):
             return f"a file of {name.split(maxsplit=1)[0] if name.startswith('medication') else of} breaks off"
         if not {*kinds}.isdisjoint(self.lost):
-            return f"lines of {of} cannot be read, and nobody can tell whose they are"
+            return f"nobody can tell whose some lines of {of} are"
         return f"not all that is hers of {name.split(maxsplit=1)[0]} could be read"
 
 
@@ -155,6 +155,8 @@ def why_nobody(unread: Collection[str], kinds: Collection[str]) -> str:
             return f"The export has no {kind}, or not all of them: {what} cannot be told."
     if "Patient" in unread:
         return "The export has no Patient, or not all of them: nobody knows who lives."
+    if kinds and not _MEDICATION.intersection(kinds):
+        return "The export has an empty file of medication, which says that nobody had any: so there are no cycles."
     if kinds and not _GIVEN.intersection(kinds):
         return "The export has orders of medication alone, and nothing given: an order is no cycle."
     return ""
