@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,7 @@ _SERVERS = (
 )
 
 
+@cache
 def _starts_a_server(path: Path) -> bool:
     return path.relative_to(Path(__file__).parent).as_posix().startswith(_SERVERS)
 
@@ -92,17 +95,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is imported and collected stays to the end of the run: a search for garbage in it finds none, and took a tenth of the time."""
+    """What is imported and collected stays to the end: a search for garbage in it, in the run or after it, finds none and takes long."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
-
-
-def pytest_sessionfinish() -> None:
-    gc.unfreeze()
+        atexit.register(gc.unfreeze)  # what is left to nobody but Python's end is told by some libraries as a leak
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

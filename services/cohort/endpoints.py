@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
 
 from services.cohort.comparison import WORDS, Landmark, Line, Survival, curves, multivariable, p_value, survival, unadjusted
 from services.cohort.counting import Counting
@@ -13,19 +16,25 @@ from services.cohort.statistics import Endpoint, Model, log_rank
 from services.cohort.suppression import HIDDEN
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """One endpoint: its curves, picture, table, test and model, and group A against B from the landmark on."""
 
     endpoint: Endpoint
     title: str
     curves: tuple[Curve, ...]
-    picture: str
     rows: list[Survival]
     p: str
     model: Model
     lines: list[Line]
     landmark: Landmark | None
     caption: str
+    draw: Callable[[], str]
+
+    @cached_property
+    def picture(self) -> str:
+        """The curves as SVG, drawn for whoever looks."""
+        return self.draw()
 
 
 def part_of(it: Counting, endpoint: Endpoint, study: Definitions) -> Part:
@@ -40,13 +49,13 @@ def part_of(it: Counting, endpoint: Endpoint, study: Definitions) -> Part:
         endpoint=endpoint,
         title=WORDS[endpoint],
         curves=found,
-        picture=drawn(title, shown, threshold=threshold, sizes=sizes),
         rows=rows,
         p=p_value(log_rank(data, endpoint, "group")),
         model=model,
         lines=lines,
         landmark=unadjusted(data, endpoint, study, threshold) if it.apart else None,
         caption=_caption(model, rows[0].events, threshold, study),
+        draw=partial(drawn, title, shown, threshold=threshold, sizes=sizes),
     )
 
 
@@ -67,8 +76,8 @@ def _caption(model: Model, events: str, threshold: int, study: Definitions) -> s
 
 
 def time_to_progression(data: Any, threshold: int) -> str:
-    """Median months to progression, of those whose disease progressed, as the paper reckons it."""
+    """Median months to progression, of those whose disease progressed, as the paper reckons it; whole ones with small cells hidden."""
     found = data[data["progressed"] == True]["pfs_months"].dropna()  # noqa: E712 - a column
     if 0 < len(found) < threshold:
         return HIDDEN
-    return f"{found.median():.1f}" if len(found) else "nobody progressed"
+    return f"{found.median():.{0 if threshold else 1}f}" if len(found) else "nobody progressed"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import local
 from typing import Final
 
 import duckdb
@@ -18,7 +19,7 @@ MEMORY: Final = "256MB"
 _PATIENT, _CONDITION, _MEDICATION = (READ.index(kind) for kind in ("Patient", "Condition", "Medication"))
 
 _PATIENTS: Final = """
-    CREATE TABLE patients AS
+    CREATE TEMP TABLE patients AS
     SELECT owner::VARCHAR AS owner, bool_or(named) OR $all AS chosen, bool_or(kind = $patient) AS known,
            bool_or(kind = $condition) AS diagnosed, sum(length) AS size
     FROM read_parquet($index) WHERE kind <> $medication GROUP BY 1
@@ -40,14 +41,29 @@ class Patients(msgspec.Struct, frozen=True):
     parts: int
 
 
+_HERE: Final = local()
+
+
 @contextmanager
 def database(work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB in memory, within bounds; what is too much goes to the disk."""
-    with (
-        TemporaryDirectory(dir=work / "spill", ignore_cleanup_errors=True) as spill,
-        duckdb.connect(config={"memory_limit": MEMORY, "threads": 1, "temp_directory": spill}) as open_,
-    ):
-        yield open_
+    """DuckDB in memory, within bounds; what is too much goes to the disk. Tables in it are TEMP: they are gone afterwards."""
+    with TemporaryDirectory(dir=work / "spill", ignore_cleanup_errors=True) as spill, _opened().cursor() as open_:
+        again = False
+        try:
+            open_.execute("SET temp_directory = $1", [spill])
+            yield open_
+            again = not any(Path(spill).iterdir())  # what has spilled once is bound to its directory
+        finally:
+            if not again:
+                del _HERE.instance
+
+
+def _opened() -> duckdb.DuckDBPyConnection:
+    """The instance of this thread: to open one takes longer than most of what it is asked."""
+    if not hasattr(_HERE, "instance"):
+        _HERE.instance = duckdb.connect(config={"memory_limit": MEMORY, "threads": 1})
+    found: duckdb.DuckDBPyConnection = _HERE.instance
+    return found
 
 
 def find(plan: Plan, pieces: int) -> Patients:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,10 @@ from shared.fhir.reader import read_bundle
 from shared.oncology.record import encode
 from tests.cohort.export import Json, done, planned, resources, write
 
-BUNDLES = [*patients(), *population(150, seed=11)]
+
+@cache
+def bundles() -> list[Json]:
+    return [*patients(), *population(150, seed=11)]
 
 
 def by_hand(bundle: Json) -> Json:
@@ -28,7 +32,9 @@ def by_hand(bundle: Json) -> Json:
     return found
 
 
-STAGED = {answer["patient"]: answer for answer in map(by_hand, BUNDLES)}
+@cache
+def staged() -> dict[str, Json]:
+    return {answer["patient"]: answer for answer in map(by_hand, bundles())}
 
 
 def assert_says(row: Json, answer: Json) -> None:
@@ -49,28 +55,28 @@ def assert_says(row: Json, answer: Json) -> None:
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("cohort") / "export", resources(BUNDLES))
+    return write(tmp_path_factory.mktemp("cohort") / "export", resources(bundles()))
 
 
 def test_every_row_says_what_stage_says_of_her_bundle(export: Path) -> None:
     manifest, rows = done(planned(export))
-    assert 100 < len(rows) < len(BUNDLES)
+    assert 100 < len(rows) < len(bundles())
     for patient, row in rows.items():
-        assert_says(row, STAGED[patient])
-    assert manifest.counts.patients.patients == len(STAGED)
+        assert_says(row, staged()[patient])
+    assert manifest.counts.patients.patients == len(staged())
 
 
 def test_who_has_no_row_has_no_primary_of_the_cervix(export: Path) -> None:
     _, rows = done(planned(export))
-    for patient in STAGED.keys() - rows.keys():
-        assert (STAGED[patient]["primary"]["condition"], STAGED[patient]["editions"], STAGED[patient]["recorded"]) == (None, {}, [])
+    for patient in staged().keys() - rows.keys():
+        assert (staged()[patient]["primary"]["condition"], staged()[patient]["editions"], staged()[patient]["recorded"]) == (None, {}, [])
 
 
 def test_with_all_every_patient_has_a_row(export: Path) -> None:
     _, rows = done(planned(export, to=export.with_name("all"), all=True))
-    assert rows.keys() == STAGED.keys()
+    assert rows.keys() == staged().keys()
     for patient, row in rows.items():
-        assert_says(row, STAGED[patient])
+        assert_says(row, staged()[patient])
 
 
 def test_the_parquet_says_what_the_ndjson_says(export: Path) -> None:
@@ -98,7 +104,7 @@ def test_neither_the_order_of_lines_nor_the_files_nor_the_size_of_pieces_matter(
 
 def test_as_of_asks_about_a_day(export: Path) -> None:
     _, rows = done(planned(export, to=export.with_name("as-of"), as_of="2023-06-30"))
-    asked: dict[str, Any] = {bundle["entry"][0]["resource"]["id"]: bundle for bundle in BUNDLES}
+    asked: dict[str, Any] = {bundle["entry"][0]["resource"]["id"]: bundle for bundle in bundles()}
     for patient, row in list(rows.items())[::9]:
         data = json.dumps(asked[patient.removeprefix("Patient/")]).encode()
         assert_says(row, json.loads(encode(stage(read_bundle(data, as_of="2023-06-30"), rules()))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from math import erfc, exp, sqrt
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,21 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 from examples.study_cohort import export
 from examples.study_cohort import rows as dealt_rows
 from examples.study_fit import TABLE_3, levels
-from services.cohort.comparison import after_landmark, curves
-from services.cohort.definitions import definitions
+from services.cohort.comparison import after_landmark, curves, multivariable, unadjusted
+from services.cohort.definitions import definitions, printed
 from services.cohort.kaplan_meier import curve
 from services.cohort.statistics import ENDPOINTS, Endpoint, cox, curve_of, follow_up, frame, landmark, log_rank, missing
 from services.cohort.suppression import HIDDEN, alone, count, groups_shown, hidden
 from tests.cohort.study_rows import rows
 
-DATA = frame(rows())
 STUDY = definitions()
+
+
+@cache
+def studied() -> Any:
+    """The frame of the study's rows, which no test changes."""
+    return frame(rows())
+
 
 # Straight from the FHIR of the export: no reader, no row, none of our definitions' code.
 SURVIVAL = """
@@ -90,7 +97,7 @@ def test_the_rows_hold_the_times_and_events_that_sql_finds_in_the_export(raw: An
 def test_kaplan_meier_is_the_product_that_sql_makes(raw: Any, endpoint: Endpoint, group: str) -> None:
     """Every step; the median is the first time at which no more than half survive."""
     steps = raw.execute(KAPLAN_MEIER.format(endpoint, GROUPS[group])).fetchall()
-    ours = dict(zip(("All", "A", "B"), curves(DATA, endpoint), strict=True))[group]
+    ours = dict(zip(("All", "A", "B"), curves(studied(), endpoint), strict=True))[group]
     assert [step.value for step in ours.steps[1:]] == pytest.approx([value for _, value in steps], abs=1e-12)
     month = 365.25 / 12
     assert [step.month for step in ours.steps[1:]] == pytest.approx([days / month for days, _ in steps])
@@ -104,16 +111,16 @@ def test_kaplan_meier_is_the_product_that_sql_makes(raw: Any, endpoint: Endpoint
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_the_log_rank_p_is_the_one_of_observed_less_expected_in_sql(raw: Any, endpoint: Endpoint) -> None:
     ((difference, variance),) = raw.execute(LOG_RANK.format(endpoint)).fetchall()
-    assert log_rank(DATA, endpoint, "group") == pytest.approx(erfc(sqrt(difference**2 / variance / 2)), rel=1e-9)
+    assert log_rank(studied(), endpoint, "group") == pytest.approx(erfc(sqrt(difference**2 / variance / 2)), rel=1e-9)
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_the_hazard_ratios_maximise_the_partial_likelihood_that_scipy_climbs(endpoint: Endpoint) -> None:
     """Breslow's likelihood, which Efron's is where no two events fall on a day; the interval from the numerical curvature."""
     variables = STUDY.models[endpoint]
-    times, events = DATA[f"{endpoint}_days"].to_numpy(), DATA[f"{endpoint}_event"].to_numpy()
+    times, events = studied()[f"{endpoint}_days"].to_numpy(), studied()[f"{endpoint}_event"].to_numpy()
     assert len(set(times[events])) == events.sum()
-    x = DATA[[*variables]].astype(float).to_numpy()
+    x = studied()[[*variables]].astype(float).to_numpy()
 
     def against(beta: Any) -> float:
         risk = x @ beta
@@ -130,7 +137,7 @@ def test_the_hazard_ratios_maximise_the_partial_likelihood_that_scipy_climbs(end
         for a in unit
     ]
     errors = np.sqrt(np.diag(np.linalg.inv(np.array(bend))))
-    model = cox(DATA, endpoint, variables)
+    model = cox(studied(), endpoint, variables)
     for hazard, beta, error in zip(model.hazards, best.x, errors, strict=True):
         assert hazard.ratio == pytest.approx(exp(beta), rel=1e-3)
         assert (hazard.low, hazard.high) == pytest.approx((exp(beta - 1.959964 * error), exp(beta + 1.959964 * error)), rel=5e-3)
@@ -148,11 +155,11 @@ def test_each_line_of_table_3_is_what_sql_makes_of_the_days_and_of_who_was_dealt
     raw.execute("CREATE OR REPLACE TEMP VIEW here AS SELECT times.* EXCLUDE (a), first AS a FROM times JOIN level USING (id)")
     for level, where in ((True, "a"), (False, "NOT a")):
         steps = raw.execute(KAPLAN_MEIER.replace("FROM times", "FROM here").format(endpoint, where)).fetchall()
-        found = curve_of(DATA[DATA[variable] == level], endpoint).rate(24)
+        found = curve_of(studied()[studied()[variable] == level], endpoint).rate(24)
         if found is not None:
             assert found.value == pytest.approx([value for days, value in steps if days <= 24 * 365.25 / 12][-1], abs=1e-12)
     ((difference, variance),) = raw.execute(LOG_RANK.replace("FROM times", "FROM here").format(endpoint)).fetchall()
-    assert log_rank(DATA, endpoint, variable) == pytest.approx(erfc(sqrt(difference**2 / variance / 2)), rel=1e-9)
+    assert log_rank(studied(), endpoint, variable) == pytest.approx(erfc(sqrt(difference**2 / variance / 2)), rel=1e-9)
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -162,7 +169,7 @@ def test_the_landmark_p_is_that_of_sql_by_what_was_finished_among_those_still_fr
     raw.execute(f"CREATE OR REPLACE TEMP VIEW here AS {then}")
     ((difference, variance),) = raw.execute(LOG_RANK.replace("FROM times", "FROM here").format(endpoint)).fetchall()
     ((a, b),) = raw.execute("SELECT count(*) FILTER (a), count(*) FILTER (NOT a) FROM here").fetchall()
-    ours = after_landmark(DATA, endpoint, STUDY)
+    ours = after_landmark(studied(), endpoint, STUDY)
     assert ours[:2] == (a, b)
     assert ours[2] == pytest.approx(erfc(sqrt(difference**2 / variance / 2)), rel=1e-9)
 
@@ -174,7 +181,7 @@ def test_the_median_follow_up_is_kaplan_meier_with_deaths_and_censorings_exchang
             SELECT DISTINCT time, (SELECT count(*) FROM turned AS t WHERE t.time >= s.time) AS at_risk,
                    (SELECT count(*) FROM turned AS t WHERE t.time = s.time AND event) AS events FROM turned AS s
         ) ORDER BY time""").fetchall()
-    found = follow_up(DATA)
+    found = follow_up(studied())
     assert found.median == pytest.approx(next(days for days, value in steps if value <= 0.5) / (365.25 / 12))
     ((median, low, high),) = raw.execute("SELECT median(os), min(os), max(os) FROM times").fetchall()
     assert (found.observed, found.shortest, found.longest) == pytest.approx(tuple(days / (365.25 / 12) for days in (median, low, high)))
@@ -195,27 +202,67 @@ def test_a_rate_that_nobody_was_followed_to_is_not_told() -> None:
 
 
 def test_the_landmark_leaves_out_who_had_the_event_or_left_before_and_counts_from_there() -> None:
-    kept = landmark(DATA, "os", 6)
-    assert len(kept) == (DATA["os_months"] > 6).sum() < len(DATA)
+    kept = landmark(studied(), "os", 6)
+    assert len(kept) == (studied()["os_months"] > 6).sum() < len(studied())
     assert kept["os_months"].min() > 0
-    assert kept["os_months"].max() == pytest.approx(DATA["os_months"].max() - 6)
+    assert kept["os_months"].max() == pytest.approx(studied()["os_months"].max() - 6)
 
 
 def test_a_model_without_events_or_contrast_says_why_it_is_none() -> None:
-    nobody = DATA.assign(os_event=False)
+    nobody = studied().assign(os_event=False)
     assert cox(nobody, "os", ["group"]).why_not == "no event"
-    found = cox(DATA[DATA["group"]], "os", ["group", "age"])
+    found = cox(studied()[studied()["group"]], "os", ["group", "age"])
     assert (found.away, [hazard.variable for hazard in found.hazards]) == ({"group": "all alike"}, ["age"])
 
 
 def test_a_variable_that_parts_the_events_from_the_others_gives_no_model_but_a_reason() -> None:
-    parted = DATA.assign(age=DATA["os_event"])
+    parted = studied().assign(age=studied()["os_event"])
     model = cox(parted, "os", ["age"])
     assert model.why_not is not None or model.hazards[0].high > 1000
 
 
+@pytest.mark.parametrize("contrary", [False, True])
+def test_two_variables_that_tell_the_same_of_every_patient_are_named_as_the_reason(contrary: bool) -> None:
+    """No search for a maximum finds one, and none of the levels is without events."""
+    same = studied().assign(size=studied()["age"] != contrary)
+    model = cox(same, "os", ["age", "group", "size"])
+    assert (model.hazards, model.alike) == ((), ("age", "size"))
+    assert model.why_not == "age and size tell the same of every patient, or the contrary: their ratios cannot be told apart"
+
+
+def test_the_report_names_variables_that_are_alike_in_words() -> None:
+    one, two, *_ = STUDY.models["os"]
+    says = {variable.id: variable.says for variable in STUDY.variables}
+    model, lines = multivariable(studied().assign(**{two: studied()[one]}), "os", STUDY, printed())
+    assert lines == []
+    assert str(model.why_not).startswith(f"{says[one]} and {says[two]} tell the same of every patient")
+
+
+def test_a_variable_that_follows_from_two_others_is_the_reason_too() -> None:
+    """Each patient has one of the three: who has neither of two has the third."""
+    turn = [number % 3 for number in range(48)]
+    dealt = studied().assign(age=[t == 0 for t in turn], size=[t == 1 for t in turn], ecog=[t == 2 for t in turn])
+    assert cox(dealt, "os", ["age", "size", "ecog"]).why_not == "one of the variables follows from the others in every patient"
+
+
+def test_events_of_one_day_tell_nothing_of_time() -> None:
+    """All dead on one day: no test, no ratio. Half of them, and the others followed on: a ratio, and no check that it stays the same."""
+    at_once = studied().assign(os_months=10.0, os_event=True)
+    assert log_rank(at_once, "os", "group") is None
+    assert cox(at_once, "os", ["group"]).why_not == "all who were still followed have the event on one day"
+    half = [number % 2 == 0 for number in range(48)]
+    on = studied().assign(os_months=[10.0 if died else 20.0 for died in half], os_event=half)
+    (hazard,) = cox(on, "os", ["group"]).hazards
+    assert hazard.ratio == pytest.approx(1)
+    assert hazard.proportional is None
+    shown = unadjusted(on.assign(definitive_days=100), "os", STUDY)
+    assert shown.checks == (HIDDEN, HIDDEN)
+    lost = unadjusted(at_once.assign(definitive_days=100), "os", STUDY)
+    assert (lost.p, lost.checks) == (HIDDEN, (HIDDEN, HIDDEN))
+
+
 def test_who_lacks_a_variable_is_left_out_of_the_model_and_counted() -> None:
-    holes = DATA.astype({"age": object})
+    holes = studied().astype({"age": object})
     holes.loc[holes.index[:3], "age"] = None
     model = cox(holes, "os", ["age", "group"])
     assert (model.patients, model.missing) == (45, 3)
@@ -223,8 +270,8 @@ def test_who_lacks_a_variable_is_left_out_of_the_model_and_counted() -> None:
 
 
 def test_no_p_without_two_groups() -> None:
-    assert log_rank(DATA[DATA["group"]], "os", "group") is None
-    assert curve_of(DATA[:0], "os").patients == 0
+    assert log_rank(studied()[studied()["group"]], "os", "group") is None
+    assert curve_of(studied()[:0], "os").patients == 0
 
 
 def test_a_small_cell_is_hidden_with_the_one_that_would_give_it_away() -> None:

@@ -21,6 +21,7 @@ from tests.cohort.export import Json, done, planned, resources, write
 
 HERS: list[Json] = list(resources(bundles()[:4]))
 BRACHYTHERAPY = "394902000"
+pytestmark = pytest.mark.usefixtures("fitted_once")
 
 
 def result(tmp_path: Path, given: list[Json], mend: Callable[[Path], None] = lambda export: None) -> tuple[Manifest, dict[str, Json]]:
@@ -46,14 +47,15 @@ def said(manifest: Manifest) -> str:
     return "\n".join(notes(manifest))
 
 
-def whole(tmp_path: Path) -> dict[str, Json]:
-    return result(tmp_path / "whole", HERS)[1]
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Json]:
+    """The rows of an export in which all can be read."""
+    return result(tmp_path_factory.mktemp("whole"), HERS)[1]
 
 
-def test_a_procedure_that_is_set_aside_leaves_her_group_open_and_nobody_else_s(tmp_path: Path) -> None:
-    before = whole(tmp_path)
-    assert {row["counted"] for row in before.values()} == {True}
-    (who, *others) = [patient for patient, row in before.items() if row["group"] == "A"]
+def test_a_procedure_that_is_set_aside_leaves_her_group_open_and_nobody_else_s(tmp_path: Path, whole: dict[str, Json]) -> None:
+    assert {row["counted"] for row in whole.values()} == {True}
+    (who, *others) = [patient for patient, row in whole.items() if row["group"] == "A"]
     wrong = [
         one | {"bodySite": "pelvis"} if BRACHYTHERAPY in json.dumps(one) and one.get("subject", {}).get("reference") == who else one
         for one in HERS
@@ -63,8 +65,8 @@ def test_a_procedure_that_is_set_aside_leaves_her_group_open_and_nobody_else_s(t
     assert (hers["group"], hers["pelvic_radiotherapy"], hers["counted"], hers["left_out"]) == (None, None, False, "complete")
     assert any(each["assigned"] == "group open" and "not known" in each["says"] for each in hers["reasons"])
     assert others
-    assert [rows[one] for one in others] == [before[one] for one in others]
-    assert manifest.counts.counted == len(before) - 1
+    assert [rows[one] for one in others] == [whole[one] for one in others]
+    assert manifest.counts.counted == len(whole) - 1
     assert "Of 1 patients not all that is on record of Procedure could be read" in said(manifest)
 
 
@@ -72,8 +74,9 @@ def test_a_procedure_that_is_set_aside_leaves_her_group_open_and_nobody_else_s(t
     ("kind", "column"),
     [("Procedure", "group"), ("MedicationAdministration", "cycles"), ("Observation", "progressed"), ("Condition", "pfs_days")],
 )
-def test_a_broken_line_whose_patient_is_recognised_is_unknown_of_her_alone(tmp_path: Path, kind: str, column: str) -> None:
-    before = whole(tmp_path)
+def test_a_broken_line_whose_patient_is_recognised_is_unknown_of_her_alone(
+    tmp_path: Path, whole: dict[str, Json], kind: str, column: str
+) -> None:
 
     def breaks(export: Path) -> None:
         lines = raw(export, kind)
@@ -82,7 +85,7 @@ def test_a_broken_line_whose_patient_is_recognised_is_unknown_of_her_alone(tmp_p
     who = whose(next(json.dumps(one) for one in HERS if one["resourceType"] == kind))
     manifest, rows = result(tmp_path, HERS, breaks)
     assert rows[who][column] is None
-    assert [rows[one] for one in before if one != who] == [before[one] for one in before if one != who]
+    assert [rows[one] for one in whole if one != who] == [whole[one] for one in whole if one != who]
     assert manifest.counts.unreadable == 1
     assert manifest.counts.lost == {}
 
@@ -139,19 +142,18 @@ def test_a_procedure_of_somebody_who_cannot_be_told_leaves_every_group_open(tmp_
     assert {row["group"] for row in rows.values()} == {None}
 
 
-def test_a_procedure_of_a_group_is_nobody_s_loss(tmp_path: Path) -> None:
+def test_a_procedure_of_a_group_is_nobody_s_loss(tmp_path: Path, whole: dict[str, Json]) -> None:
     procedure = next(one for one in HERS if one["resourceType"] == "Procedure") | {"id": "theirs", "subject": {"reference": "Group/1"}}
-    assert result(tmp_path, [*HERS, procedure])[1] == whole(tmp_path)
+    assert result(tmp_path, [*HERS, procedure])[1] == whole
 
 
-def test_without_her_patient_nobody_knows_whether_she_lives_and_she_is_left_out(tmp_path: Path) -> None:
-    before = whole(tmp_path)
-    who = next(patient for patient, row in before.items() if row["died"])
+def test_without_her_patient_nobody_knows_whether_she_lives_and_she_is_left_out(tmp_path: Path, whole: dict[str, Json]) -> None:
+    who = next(patient for patient, row in whole.items() if row["died"])
     manifest, rows = result(tmp_path, [one for one in HERS if f"{one['resourceType']}/{one['id']}" != who])
     hers = rows[who]
     assert (hers["died"], hers["died_on"], hers["os_days"], hers["counted"], hers["left_out"]) == (None, None, None, False, "complete")
     assert any(each["assigned"] == "vital status open" for each in hers["reasons"])
-    assert {patient: rows[patient] for patient in rows if patient != who} == {one: before[one] for one in before if one != who}
+    assert {patient: rows[patient] for patient in rows if patient != who} == {one: whole[one] for one in whole if one != who}
     assert "vital status" in said(manifest)
 
 
@@ -174,14 +176,15 @@ def test_an_export_without_patients_counts_nobody_and_says_why(tmp_path: Path) -
     ("kind", "old", "new", "column"),
     [("Procedure", "performedPeriod", "occurrencePeriod", "group"), ("Observation", "encounter", "context", "progressed")],
 )
-def test_a_resource_in_the_shape_of_another_version_is_not_read_of_her(tmp_path: Path, kind: str, old: str, new: str, column: str) -> None:
-    before = whole(tmp_path)
+def test_a_resource_in_the_shape_of_another_version_is_not_read_of_her(
+    tmp_path: Path, whole: dict[str, Json], kind: str, old: str, new: str, column: str
+) -> None:
     shaped = next(one for one in HERS if one["resourceType"] == kind and (old in one or old == "encounter"))
     other = {name: value for name, value in shaped.items() if name != old} | {new: shaped.get(old, {"reference": "Encounter/1"})}
     manifest, rows = result(tmp_path, [other if one is shaped else one for one in HERS])
     who = shaped["subject"]["reference"]
     assert (rows[who][column], rows[who]["counted"]) == (None, False)
-    assert [rows[one] for one in before if one != who] == [before[one] for one in before if one != who]
+    assert [rows[one] for one in whole if one != who] == [whole[one] for one in whole if one != who]
     assert "what rests on them is not told of their patients" in said(manifest)
 
 
@@ -194,7 +197,7 @@ def test_a_type_that_is_there_in_another_shape_alone_is_no_reading_of_it(tmp_pat
     assert any("no Procedure in the shape of FHIR R4" in each["says"] for row in rows.values() for each in row["reasons"])
 
 
-def test_a_record_that_is_replaced_is_not_counted_beside_its_replacement(tmp_path: Path) -> None:
+def test_a_record_that_is_replaced_is_not_counted_beside_its_replacement(tmp_path: Path, whole: dict[str, Json]) -> None:
     mine = [one for one in HERS if one["id"] == "study-01" or one.get("subject", {}).get("reference") == "Patient/study-01"]
     again: list[Json] = json.loads(json.dumps(mine).replace("study-01", "merged-01"))
     for one in again:
@@ -203,7 +206,7 @@ def test_a_record_that_is_replaced_is_not_counted_beside_its_replacement(tmp_pat
     manifest, rows = result(tmp_path, [*HERS, *again])
     assert (rows["Patient/merged-01"]["applies"], rows["Patient/merged-01"]["counted"]) == (False, False)
     assert "Patient/study-01" in str(rows["Patient/merged-01"]["issues"])
-    assert rows["Patient/study-01"] == whole(tmp_path)["Patient/study-01"]
+    assert rows["Patient/study-01"] == whole["Patient/study-01"]
     assert "replaced by another" in said(manifest)
     assert of_result(tmp_path / "export-cohort").counted == "4"
     # Where the replacement is not in the export, she is all that there is of her.
@@ -237,7 +240,7 @@ def test_two_versions_of_one_instant_are_told_apart_by_nothing() -> None:
 
 @pytest.mark.parametrize("step", ["scan", "kept", "rows"])
 @pytest.mark.parametrize("left", [b"", b"\x00" * 40, b"{"])
-def test_what_a_loss_of_power_left_of_a_step_is_done_again(tmp_path: Path, step: str, left: bytes) -> None:
+def test_what_a_loss_of_power_left_of_a_step_is_done_again(tmp_path: Path, whole: dict[str, Json], step: str, left: bytes) -> None:
     export = write(tmp_path / "export", HERS)
     plan = planned(export, study=STUDY)
 
@@ -250,7 +253,7 @@ def test_what_a_loss_of_power_left_of_a_step_is_done_again(tmp_path: Path, step:
             run(plan, OneProcess(), cut)
         (plan.work / step / f"000000.{which}").write_bytes(left)
     (plan.work / "patients.json").write_bytes(left)
-    assert done(plan)[1] == whole(tmp_path)
+    assert done(plan)[1] == whole
 
 
 def test_where_small_numbers_are_hidden_no_number_of_what_was_not_read_is_told(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from shared.oncology.recommendation import DoseAmount, Radiotherapy
 from shared.oncology.record import Issue
 from shared.oncology.wording import course_words
 from tests.recommend.case import Case, Line, Spread, Staged, record, staging
-from tests.recommend.test_careplan import AT, EVERY, answer, of, write
+from tests.recommend.every_case import AT, EVERY, answer_of, written_of
+from tests.recommend.test_careplan import of
 
 Json = dict[str, Any]
 _ALLOWED = {"div", "p", "b", "i", "h3", "ul", "li", "table", "tr", "th", "td", "span", "br"}
@@ -53,14 +54,14 @@ def details(bundle: Json) -> list[Json]:
 
 @pytest.mark.parametrize("case", EVERY)
 def test_the_narrative_is_xhtml_of_the_allowed_elements_without_script_or_link(case: str) -> None:
-    for plan in of(write(case), "CarePlan"):
+    for plan in of(written_of(case), "CarePlan"):
         elements = list(ET.fromstring(plan["text"]["div"]).iter())
         assert {element.tag.partition("}")[2] for element in elements} <= _ALLOWED
         assert {name for element in elements for name in element.attrib} <= {"style", "border", "cellpadding", "align", "valign"}
 
 
 def test_a_dose_says_that_it_is_a_reference_with_its_rule_inputs_and_rounding_and_is_structured_beside() -> None:
-    [cisplatin] = [r for r in of(write("ivb-cps-10"), "MedicationRequest") if "50 mg/m2" in str(r)][:1]
+    [cisplatin] = [r for r in of(written_of("ivb-cps-10"), "MedicationRequest") if "50 mg/m2" in str(r)][:1]
     [dose] = cisplatin["dosageInstruction"]
     assert re.match(r"Reference, never an order: cisplatin 50 mg/m2 intravenously, day 1 every 21 days", dose["text"])
     assert "by body surface (Mosteller)" in dose["text"]
@@ -91,7 +92,7 @@ def test_an_unchecked_dose_carries_its_mark_also_beside_the_structured_amount() 
 
 
 def test_what_begins_later_than_the_first_part_of_a_regimen_says_by_how_many_days() -> None:
-    [group] = of(write("iva-bladder-mucosa"), "RequestGroup")
+    [group] = of(written_of("iva-bladder-mucosa"), "RequestGroup")
     parts = [part for action in group["action"][0]["action"] for part in action["action"] if "relatedAction" in part]
     [after] = {part["relatedAction"][0]["offsetDuration"]["value"] for part in parts if "pembrolizumab" in part["title"].lower()}
     assert after == 105
@@ -107,7 +108,7 @@ def test_a_course_of_one_total_is_coded_in_centigray_and_a_range_stays_in_words(
 
 
 def test_no_dose_rate_and_no_technique_is_coded_that_the_knowledge_does_not_tell() -> None:
-    requests = [r for case in ("ivb-cps-10", "iva-bladder-mucosa") for r in of(write(case), "ServiceRequest")]
+    requests = [r for case in ("ivb-cps-10", "iva-bladder-mucosa") for r in of(written_of(case), "ServiceRequest")]
     parts = [
         [p["valueCodeableConcept"] for p in e["extension"]] for r in requests for e in r.get("extension", ()) if "technique" in e["url"]
     ]
@@ -135,7 +136,7 @@ def test_each_contraindication_is_one_issue_on_the_requests_of_everything_it_rul
 
 @pytest.mark.parametrize("case", ["ivb-cps-10", "iva-bladder-mucosa", "recurrent-lung-after-chemoradiation", "ivb-small-cell"])
 def test_every_action_leads_to_its_file_and_every_criterion_to_a_work_a_place_and_a_mark(case: str) -> None:
-    [group] = of(write(case), "RequestGroup")
+    [group] = of(written_of(case), "RequestGroup")
     for action in group["action"][0]["action"]:
         [origin] = [d for d in action["documentation"] if d["type"] == "derived-from"]
         assert (FOLDER / origin["label"]).is_file()
@@ -149,7 +150,7 @@ def test_every_action_leads_to_its_file_and_every_criterion_to_a_work_a_place_an
 
 
 def test_a_reader_finds_every_work_that_is_named_anywhere_among_the_works_cited() -> None:
-    recommendation = answer("ivb-cps-10").recommendation
+    recommendation = answer_of("ivb-cps-10").recommendation
     works = {work for c in recommendation.candidates for rule in (*c.reasons, *c.cautions, *c.blocks) for work in rule.evidence}
     assert works | {figure.id for c in recommendation.candidates for figure in c.evidence} <= set(recommendation.works)
 
@@ -185,7 +186,7 @@ def test_where_every_drug_is_ruled_out_a_pathway_is_on_hold_and_has_no_schedule(
 
 
 def test_prognosis_stands_in_words_only_with_its_limits_before_its_figures() -> None:
-    bundle = write("ivb-cps-10")
+    bundle = written_of("ivb-cps-10")
     assert not of(bundle, "RiskAssessment")
     context = "".join(narrative(bundle).itertext()).partition("Prognostic context")[2]
     assert context.index("It predicts nothing for this one") < context.index("52.4 %")
@@ -197,14 +198,14 @@ def test_a_response_moves_the_pathway_on_and_so_makes_a_new_decision() -> None:
 
 
 def test_another_verdict_on_a_trial_is_a_new_decision() -> None:
-    found = answer("ivb-cps-10")
+    found = answer_of("ivb-cps-10")
     [trial] = found.recommendation.trials
     other = msgspec.structs.replace(found.recommendation, trials=(msgspec.structs.replace(trial, verdict="ruled-out"),))
     assert decision(found._replace(recommendation=other)) != decision(found)
 
 
 def test_a_remark_on_the_data_and_a_later_day_alone_make_no_new_decision() -> None:
-    found = answer("ivb-cps-10")
+    found = answer_of("ivb-cps-10")
     remark = Issue(severity="information", code="resource-invalid", text="A finding that nobody cites.", sources=())
     remarked = msgspec.structs.replace(found.staging, issues=(*found.staging.issues, remark))
     situation = msgspec.structs.replace(found.recommendation.situation, platinum_free_days=40)
@@ -213,7 +214,7 @@ def test_a_remark_on_the_data_and_a_later_day_alone_make_no_new_decision() -> No
 
 
 def test_the_narrative_quotes_a_hostile_text_without_letting_it_in() -> None:
-    found = answer("ivb-cps-10")
+    found = answer_of("ivb-cps-10")
     hostile = Issue(severity="warning", code="contested", text="<script>alert(1)</script>\x00\x0b & <b>", sources=())
     found = found._replace(staging=msgspec.structs.replace(found.staging, issues=(hostile,)))
     words = "".join(narrative(transaction(found, drugs(library()), at=AT, software="0.1.0")).itertext())
@@ -230,7 +231,7 @@ def test_the_narrative_says_first_what_was_not_read() -> None:
 
 
 def test_the_narrative_can_be_read_alone() -> None:
-    words = "".join(narrative(write("ivb-cps-10")).itertext())
+    words = "".join(narrative(written_of("ivb-cps-10")).itertext())
     for part in ("Stage, derived by rule", "Situation", "Sites of spread", "Candidates (", "To ask, and for which candidates", "Criteria:"):
         assert part in words
     for part in ("On a published pathway", "Trials to ask about", "Prognostic context", "To be kept in mind", "Works cited", "Knowledge:"):
@@ -239,7 +240,7 @@ def test_the_narrative_can_be_read_alone() -> None:
 
 @pytest.mark.parametrize("case", ["ivb-cps-10", "recurrent-local", "recorded-iib-derived-iiic1", "ivb-renal-impairment"])
 def test_provenance_names_every_finding_that_anything_written_refers_to(case: str) -> None:
-    found = answer(case)
+    found = answer_of(case)
     bundle = transaction(found, drugs(library()), at=AT, software="0.1.0")
     known = {finding.source for finding in found.record.findings}
     referred = {r for e in bundle["entry"] if e["resource"]["resourceType"] != "Provenance" for r in references(e["resource"])}

@@ -13,24 +13,17 @@ import msgspec
 import pytest
 
 from services.knowledge_commands import definitions
-from services.recommend.app import drugs
-from services.recommend.candidates import recommend
-from services.recommend.careplan import transaction
-from services.recommend.decision import Answer
 from services.recommend.definitions import SETTINGS
 from services.recommend.library import FOLDER, library
 from services.recommend.situation import LISTED
-from services.staging.knowledge import RULES, rules
-from services.staging.stage import stage
+from services.staging.knowledge import RULES
 from shared.fhir.derived import collection
 from shared.fhir.r4 import check
-from shared.fhir.reader import read_bundle
-from tests import synthetic
+from tests.recommend.every_case import EVERY, answer_of, written_of
 
 Json = dict[str, Any]
 OURS = "https://figaro.example/fhir/"
 DEFINED = re.compile(r"https://figaro\.example/fhir/(?:PlanDefinition|ActivityDefinition|Library|ValueSet|ConceptMap)/[^\s\"|]+\|[\w.]+")
-CASES = [case.case for case in synthetic.CASES]
 
 
 @cache
@@ -43,12 +36,9 @@ def exported() -> dict[str, Json]:
 def written() -> tuple[Json, ...]:
     """What staging and recommend write of every synthetic patient."""
     found = []
-    for case in CASES:
-        record = read_bundle(synthetic.raw(case))
-        staging = stage(record, rules())
-        answer = Answer(record, staging, recommend(record, staging, library()))
-        found.append(transaction(answer, drugs(library()), at="2026-11-22T12:00:00Z", software="0.1.0"))
-        found.append(collection(record, staging))
+    for case in EVERY:
+        answer = answer_of(case)
+        found += [written_of(case), collection(answer.record, answer.staging)]
     return tuple(found)
 
 
