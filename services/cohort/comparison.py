@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from services.cohort.counting import Counting
 from services.cohort.definitions import Definitions, Printed, Variable
-from services.cohort.kaplan_meier import Curve
-from services.cohort.statistics import ENDPOINTS, Endpoint, Model, cox, curve_of, end_unknown, landmark, log_rank
-from services.cohort.suppression import HIDDEN, alone, in_order
+from services.cohort.kaplan_meier import YEAR, Curve
+from services.cohort.statistics import ALIKE, ENDPOINTS, Endpoint, Model, cox, curve_of, end_unknown, landmark, log_rank
+from services.cohort.suppression import HIDDEN, alone
 from services.cohort.suppression import count as shown
 
-TWO: Final = 24.0
-YEARS: Final = (12.0, 24.0, 60.0)
+TWO: Final = 24
+YEARS: Final = (12, 24, 60)
 WORDS: Final = {"os": "Overall survival", "pfs": "Progression-free survival"}
 
 
@@ -74,7 +76,7 @@ class Landmark(NamedTuple):
 def univariate(it: Counting, study: Definitions) -> list[Row]:
     """Table 3, left half: rates at two years in each level, and the log-rank p."""
     rows = []
-    data, founding, threshold = it.groups[0], it.founding, it.threshold
+    data, founding = it.groups[0], it.founding
     unshown = it.unshown(study)
     for variable in study.variables:
         if variable.id == "group" and not it.apart:
@@ -90,7 +92,7 @@ def univariate(it: Counting, study: Definitions) -> list[Row]:
         sizes = [HIDDEN if variable.id in unshown else line.ours[0].split(" (")[0] for line in lines]
         levels = zip(parts, sizes, (variable.first, variable.second), (theirs.first, theirs.second), strict=False)
         for part, size, label, printed in levels:
-            told = [_percent(part, endpoint, threshold) if size.isdecimal() else HIDDEN for endpoint in ENDPOINTS]
+            told = [_percent(it, part, endpoint, variable) if size.isdecimal() else HIDDEN for endpoint in ENDPOINTS]
             cells = (Cell(told[0], f"{printed[1]:g}"), blank, Cell(told[1], f"{printed[2]:g}"), blank)
             rows.append(Row(label, Cell(size, str(printed[0])), cells))
         if unknown:
@@ -98,8 +100,15 @@ def univariate(it: Counting, study: Definitions) -> list[Row]:
     return rows
 
 
-def _percent(part: Any, endpoint: Endpoint, threshold: int) -> str:
-    return rates(curve_of(part, endpoint), [TWO], threshold)[0]
+def _percent(it: Counting, part: Any, endpoint: Endpoint, variable: Variable) -> str:
+    """The rate at two years of a level; with small cells hidden only where that of the whole cohort may be told, which it is a part of.
+
+    Of groups A and B the first year and all events are shown elsewhere, of others nothing but this.
+    """
+    if it.threshold and TWO not in curve_of(it.groups[0], endpoint).years(it.threshold):
+        return HIDDEN
+    grouped = variable.id == "group"
+    return rates(curve_of(part, endpoint), [TWO], it.threshold, every=YEAR if grouped else TWO, counted=grouped)[0]
 
 
 def multivariable(
@@ -109,14 +118,17 @@ def multivariable(
     apart = bool(data["group"].notna().any())
     model = cox(data, endpoint, [name for name in study.models[endpoint] if apart or name != "group"])
     said = {variable.id: variable for variable in study.variables}
+    if model.alike:
+        why = f"{' and '.join(said[name].says for name in model.alike)} {ALIKE}"
+        model = msgspec.structs.replace(model, why_not=why)
     lines = [
         Line(
             label=_against(said[h.variable]),
             ratio=f"{h.ratio:.2f} ({h.low:.2f}–{h.high:.2f})",
             p=p_value(h.p),
             printed=founding.models[endpoint].get(h.variable, "not printed") if compared else "",
-            proportional=p_value(h.proportional),
-            doubtful=h.proportional < 0.05,
+            proportional=HIDDEN if h.proportional is None else p_value(h.proportional),
+            doubtful=h.proportional is not None and h.proportional < 0.05,
         )
         for h in model.hazards
     ]
@@ -146,9 +158,9 @@ def unadjusted(data: Any, endpoint: Endpoint, study: Definitions, threshold: int
 
 def _check(model: Model) -> str:
     """The p of proportional hazards of a model of one variable, and the word for one that is not."""
-    if not model.hazards:
+    p = model.hazards[0].proportional if model.hazards else None
+    if p is None:
         return HIDDEN
-    p = model.hazards[0].proportional
     return f"{p_value(p)}{': not proportional' if p < 0.05 else ''}"
 
 
@@ -175,14 +187,22 @@ def survival(
     for c, (curve, label, key) in enumerate(zip(found, ("All", "Group A", "Group B"), ("all", "A", "B"), strict=False)):
         theirs = founding.survival[endpoint][key]
         few = curve.patients < max(threshold, 1)
-        ours = [HIDDEN if few else _median(curve), *rates(curve, YEARS, threshold)]
+        ours = [HIDDEN if few else _median(curve, threshold), *rates(curve, YEARS, threshold)]
         cells = tuple(Cell(mine, "" if other is None else f"{other:g}") for mine, other in zip(ours, theirs, strict=True))
         patients, events = (shown(counts[r][c], threshold, away=c in away[r]) for r in range(2))
         lines.append(Survival(label, patients, events, cells))
     return lines
 
 
-def _median(curve: Curve) -> str:
+def _median(curve: Curve, threshold: int) -> str:
+    """The median with its interval. With a threshold in whole months without it, as both are days of single patients, and hidden where it
+    rests on fewer events or patients still at risk.
+    """
+    if threshold and curve.median is not None:
+        few = min(curve.at_risk(curve.median), curve.happened(curve.median)) < threshold
+        return HIDDEN if few else f"{curve.median:.0f}"
+    if threshold:
+        return "not reached"
     median, low, high = ("not reached" if m is None else f"{m:.1f}" for m in (curve.median, curve.median_low, curve.median_high))
     return median if median == low == high else f"{median} ({low}–{high})"
 
@@ -191,16 +211,17 @@ def _against(variable: Variable) -> str:
     return f"{variable.says}: {variable.first} against {variable.second}"
 
 
-def rates(curve: Curve, months: Sequence[float], threshold: int = 0) -> list[str]:
-    """Survival at months in per cent, with intervals; hidden where it rests on fewer than the threshold (in all, still at risk, or with
-    the event since the last one shown)."""
-    may = in_order([curve.happened(month) for month in months], 0, threshold)
-    return [_rate(curve, month, threshold) if shown else HIDDEN for month, shown in zip(months, may, strict=True)]
+def rates(curve: Curve, months: Sequence[int], threshold: int = 0, *, every: int = YEAR, counted: bool = True) -> list[str]:
+    """Survival at months in per cent with intervals; with a threshold rounded without, where a curve may be told (`Curve.years`)."""
+    if not threshold:
+        return [_rate(curve, month) for month in months]
+    told = curve.years(threshold, every=every, counted=counted)
+    return [f"about {curve.about(month, threshold)}" if month in told else HIDDEN for month in months]
 
 
-def _rate(curve: Curve, month: float, threshold: int) -> str:
+def _rate(curve: Curve, month: int) -> str:
     found = curve.rate(month)
-    if not curve.patients or curve.patients < threshold or (found is not None and found.at_risk < threshold):
+    if not curve.patients:
         return HIDDEN
     if found is None:
         return "not followed so long"

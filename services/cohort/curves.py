@@ -9,15 +9,14 @@ from typing import Any, Final
 import altair as alt
 import vl_convert
 
-from services.cohort.kaplan_meier import Curve, Step
-from services.cohort.suppression import count, in_order
+from services.cohort.kaplan_meier import YEAR, Curve, Step
+from services.cohort.suppression import count, near
 
 INK, QUIET, RULE, PAPER = "#1b2330", "#55606f", "#d9dde2", "#ffffff"
 COLOURS: Final = ("#0b6b63", "#a12b2b")
 DASHES: Final = ([1, 0], [5, 3])
 FONT: Final = "Liberation Sans, Arial, Helvetica, sans-serif"
 WIDTH, HEIGHT, ROOM = 560, 300, 84
-YEAR: Final = 12
 LONGEST: Final = 120
 FEW, SHARE = 5, 0.1
 
@@ -25,12 +24,12 @@ FEW, SHARE = 5, 0.1
 def drawn(title: str, curves: Sequence[Curve], *, longest: float = LONGEST, threshold: int = 0, sizes: Sequence[int] | None = None) -> str:
     """The SVG of the curves of an endpoint; `sizes` are the patients of each group, where some are in no curve.
 
-    Where few are at risk (FEW, or SHARE of the curve's patients) a curve is drawn faint: one event moves it far. With a threshold, points
-    that no small number is read from are joined by straight lines, and nobody who is censored is marked.
+    Where few are at risk (FEW, or SHARE of the curve's patients) a curve is drawn faint: one event moves it far. With a threshold, the ends
+    of years that may be told are joined by straight lines, without a band, numbers at risk, or a mark of who is censored.
     """
     whole = sizes or [curve.patients for curve in curves]
     shown = [(curve, size) for curve, size in zip(curves, whole, strict=True) if curve.patients >= max(threshold, 1)]
-    last = max((max(curve.months) for curve, _ in shown), default=YEAR)
+    last = max((max(curve.years(threshold), default=YEAR) if threshold else curve.months[-1] for curve, _ in shown), default=YEAR)
     months = min(longest, YEAR * ceil(last / YEAR))
     marks: list[alt.Chart] = []
     for place, (curve, size) in enumerate(shown):
@@ -44,21 +43,13 @@ def drawn(title: str, curves: Sequence[Curve], *, longest: float = LONGEST, thre
 
 
 def points(curve: Curve, months: float, threshold: int) -> list[Step]:
-    """The steps until so many months. With a threshold the curve at those whole months between which so many events lie, as long as so many
-    are at risk: a step of its own would be one patient's day. Nothing where that leaves the start alone, unless nothing happened at all.
+    """The steps until so many months. With a threshold the curve at the ends of years that may be told, rounded and without its band: a
+    step of its own would be one patient's day; more digits, or the band, tell how many were censored. Nothing if only the start is left.
     """
     if not threshold:
         return [step for step in curve.steps if step.month <= months]
-    found, told = [Step(0, 1, 1, 1)], 0
-    at_risk = [month for month in range(1, int(months) + 1) if curve.at_risk(month) >= threshold]
-    for month in at_risk:
-        rate, happened = curve.rate(month), curve.happened(month)
-        if rate and happened - told >= threshold:
-            found.append(Step(month, rate.value, rate.low, rate.high))
-            told = happened
-    if at_risk and not curve.events:
-        found.append(Step(at_risk[-1], 1, 1, 1))
-    return found if len(found) > 1 else []
+    shares = {0: 1.0} | {month: curve.about(month, threshold) / 100 for month in curve.years(threshold) if month <= months}
+    return [Step(month, share, share, share) for month, share in shares.items()] if len(shares) > 1 else []
 
 
 def _curve(curve: Curve, place: int, months: float, threshold: int) -> list[alt.Chart]:
@@ -68,16 +59,12 @@ def _curve(curve: Curve, place: int, months: float, threshold: int) -> list[alt.
         return [_text(few, 13, colour, "left", dx=7, bold=True)]
     end = steps[-1].month if threshold else min(months, max(curve.months))
     line = [{"x": s.month, "y": s.value, "low": s.low, "high": s.high} for s in steps]
-    thin = _thin(curve, end)
-    if threshold:
-        thin = next((p["x"] for p in line if p["x"] >= thin), end)
-    else:
+    thin = end if threshold else _thin(curve, end)
+    if not threshold:
         line.append(line[-1] | {"x": end})
     full, faint = [p for p in line if p["x"] < thin], [p for p in line if p["x"] >= thin]
     if thin >= end:
         full, faint = line, []
-    elif full and threshold:
-        full = [*full, faint[0]]
     elif full:
         turn = full[-1] | {"x": thin}
         full, faint = [*full, turn], [turn, *faint]
@@ -89,7 +76,8 @@ def _curve(curve: Curve, place: int, months: float, threshold: int) -> list[alt.
         base = alt.Chart(_data(some))
         band = base.mark_area(interpolate=between, opacity=0.11 * strength, color=colour)
         drawn_ = base.mark_line(interpolate=between, color=colour, strokeWidth=2, strokeDash=DASHES[place], opacity=strength)
-        found += [band.encode(x=_x(months), y=_y("low"), y2="high:Q"), drawn_.encode(x=_x(months), y=_y("y"))]
+        bands = [] if threshold else [band.encode(x=_x(months), y=_y("low"), y2="high:Q")]
+        found += [*bands, drawn_.encode(x=_x(months), y=_y("y"))]
     found.append(_text([{"x": end, "y": max(steps[-1].value, 0.05), "text": _name(curve)}], 13, colour, "left", dx=7, bold=True))
     strokes = [{"x": month, "y": value} for month, value in curve.censored if month <= months]
     if strokes and not threshold:
@@ -100,10 +88,8 @@ def _curve(curve: Curve, place: int, months: float, threshold: int) -> list[alt.
 
 
 def _risk(curve: Curve, place: int, months: float, threshold: int, size: int) -> list[alt.Chart]:
-    at = range(0, int(months) + 1, YEAR)
-    numbers = [curve.at_risk(month) for month in at]
-    may = in_order(numbers, size, threshold)
-    shown = [count(number, threshold, away=not each) for number, each in zip(numbers, may, strict=True)]
+    at = range(0, YEAR if threshold else int(months) + 1, YEAR)
+    shown = [count(curve.at_risk(month), threshold, away=near(curve.patients, size, threshold)) for month in at]
     told = [{"x": month, "y": _row(place), "text": text} for month, text in zip(at, shown, strict=True)]
     name = [{"x": 0, "y": _row(place), "text": _name(curve)}]
     return [_text(told, 12, INK, "center"), _text(name, 12, COLOURS[place], "left", dx=-66, bold=True)]

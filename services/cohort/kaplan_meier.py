@@ -9,6 +9,8 @@ from typing import Any, Final
 import msgspec
 from lifelines import KaplanMeierFitter  # type: ignore[import-untyped]
 
+YEAR: Final = 12
+COARSE: Final = 5  # per cent: in fifty patients one is two per cent, and a share to one per cent is her
 _ROUNDED: Final = 1e-9
 
 
@@ -62,6 +64,26 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
         if step.value > 0 and month > self.months[-1]:
             return None
         return Rate(step.value, step.low, step.high, self.at_risk(month))
+
+    def about(self, month: int, threshold: int) -> int:
+        """Survival in per cent at one of the `years`: to the nearest 5, or to 1 where that is as many patients as the threshold."""
+        found = self.rate(month)
+        step = COARSE if self.patients < 100 * threshold else 1
+        return step * round(100 * (found.value if found else 1) / step)
+
+    def years(self, threshold: int, *, every: int = YEAR, counted: bool = True) -> list[int]:
+        """The months at which a curve may be told where small cells are hidden, and no others: ends of years (or of `every` so many months)
+        with so many events since the one before, and so many at risk. All with so many at risk where there are no events at all.
+
+        Where all events are `counted` elsewhere, so many lie behind the last month too, or none.
+        """
+        found, told = [], 0
+        for month in range(every, int(self.months[-1] if self.months else 0) + 1, every):
+            happened = self.happened(month)
+            if self.at_risk(month) >= threshold and (happened - told >= threshold or not self.events):
+                found.append(month)
+                told = happened
+        return found[:-1] if counted and 0 < self.events - told < threshold else found
 
 
 def curve(name: str, months: Sequence[float], events: Sequence[bool]) -> Curve:

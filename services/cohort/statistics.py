@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any, Final, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ import pandas as pd  # type: ignore[import-untyped]
 from lifelines import CoxPHFitter  # type: ignore[import-untyped]
 from lifelines.exceptions import ConvergenceError, ConvergenceWarning  # type: ignore[import-untyped]
 from lifelines.statistics import logrank_test, proportional_hazard_test  # type: ignore[import-untyped]
+from numpy.linalg import matrix_rank
 
 from services.cohort.kaplan_meier import Curve, curve, reached
 
@@ -22,24 +24,29 @@ Endpoint = Literal["os", "pfs"]
 ENDPOINTS: Final[tuple[Endpoint, ...]] = ("pfs", "os")
 MONTH: Final = 365.25 / 12
 _SEARCH: Final = 1e-12  # where the search for the maximum ends; at lifelines' own 1e-7 the third digit of a p may be another
+ALIKE: Final = "tell the same of every patient, or the contrary: their ratios cannot be told apart"
 PER_VARIABLE: Final = 5  # events, below which a model of so many variables is marked
 
 
 class Hazard(msgspec.Struct, frozen=True, kw_only=True):
-    """A variable of a model: its hazard ratio with 95 % interval, p, and the p of the test that the ratio does not change with time."""
+    """A variable of a model: its hazard ratio with 95 % interval, p, and the p of the test that the ratio does not change with time.
+
+    `proportional` is None where all events are of one day: there is no time for a ratio to change in.
+    """
 
     variable: str
     ratio: float
     low: float
     high: float
     p: float
-    proportional: float
+    proportional: float | None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A Cox model; `why_not` where it could not be fitted. `thin`: few events for so many variables.
 
-    `away` are the variables that are left out of it, and why.
+    `alike` are two variables that tell the same of every patient, or the contrary, so that there is none; `away` are those that are left
+    out of it, and why.
     """
 
     hazards: tuple[Hazard, ...]
@@ -49,6 +56,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     why_not: str | None = None
     thin: bool = False
     away: dict[str, str] = {}
+    alike: tuple[str, ...] = ()
 
 
 class FollowUp(msgspec.Struct, frozen=True):
@@ -87,12 +95,14 @@ def told(data: Any, endpoint: Endpoint) -> Any:
 
 
 def log_rank(data: Any, endpoint: Endpoint, variable: str) -> float | None:
-    """The p of the log-rank test between the two levels; None where one of them is empty, or nothing happened."""
+    """The p of the log-rank test between the two levels; None where one of them is empty, or nothing happened, or all at once."""
     data = told(data, endpoint)
     one, two = data[data[variable] == True], data[data[variable] == False]  # noqa: E712 - missing is neither
     if not len(one) or not len(two) or not (one[f"{endpoint}_event"].sum() + two[f"{endpoint}_event"].sum()):
         return None
     months, event = f"{endpoint}_months", f"{endpoint}_event"
+    if _all_at_once(data[data[variable].notna()], endpoint):
+        return None
     return float(logrank_test(one[months], two[months], one[event], two[event]).p_value)
 
 
@@ -106,12 +116,19 @@ def cox(data: Any, endpoint: Endpoint, variables: Sequence[str]) -> Model:
         return msgspec.structs.replace(empty, why_not="no patient in whom every variable is told")
     if not events:
         return msgspec.structs.replace(empty, why_not="no event")
+    if _all_at_once(known, endpoint):
+        return msgspec.structs.replace(empty, why_not="all who were still followed have the event on one day")
     away = {name: why for name in variables if (why := _no_ratio(known[name], known[f"{endpoint}_event"]))}
     used = [name for name in variables if name not in away]
     empty = msgspec.structs.replace(empty, away=away)
     if not used:
         return msgspec.structs.replace(empty, why_not="; ".join(sorted(set(away.values()))))
+    if alike := _alike(known[used]):
+        return msgspec.structs.replace(empty, why_not=f"{' and '.join(alike)} {ALIKE}", alike=alike)
+    if matrix_rank(known[used].assign(one=1.0)) <= len(used):
+        return msgspec.structs.replace(empty, why_not="one of the variables follows from the others in every patient")
     chosen = [*used, f"{endpoint}_months", f"{endpoint}_event"]
+    days = known.loc[known[f"{endpoint}_event"] == 1, f"{endpoint}_months"].nunique()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ConvergenceWarning)
@@ -127,7 +144,7 @@ def cox(data: Any, endpoint: Endpoint, variables: Sequence[str]) -> Model:
             low=float(found.loc[name, "exp(coef) lower 95%"]),
             high=float(found.loc[name, "exp(coef) upper 95%"]),
             p=float(found.loc[name, "p"]),
-            proportional=float(test.loc[name, "p"]),
+            proportional=float(test.loc[name, "p"]) if days > 1 else None,
         )
         for name in used
     )
@@ -137,6 +154,17 @@ def cox(data: Any, endpoint: Endpoint, variables: Sequence[str]) -> Model:
 def _ranks(times: Any, events: Any, _: Any) -> Any:
     """The ranks of the events; those of one day have one, where lifelines' own "rank" goes by the order of the rows."""
     return times.where(events.astype(bool)).rank()
+
+
+def _all_at_once(data: Any, endpoint: Endpoint) -> bool:
+    """Whether every event is of the last day, and of all who were followed until then: nobody had it before or after another."""
+    months, happened = data[f"{endpoint}_months"], data[f"{endpoint}_event"].astype(bool)
+    return bool(happened.any()) and bool(happened[months >= months[happened].min()].all()) and months[happened].nunique() == 1
+
+
+def _alike(values: Any) -> tuple[str, ...]:
+    """Two columns of zeros and ones of which one tells the other; none where there are no such two."""
+    return next(((one, two) for one, two in combinations(values, 2) if (values[one] != values[two]).nunique() == 1), ())
 
 
 def _no_ratio(values: Any, happened: Any) -> str:

@@ -73,16 +73,6 @@ def count(number: int, threshold: int, *, away: bool = False) -> str:
     return HIDDEN if away else str(number)
 
 
-def in_order(numbers: Sequence[int], start: int, threshold: int) -> list[bool]:
-    """Which of numbers that only fall (or only rise), from `start` on, may be shown: none so near to the last one shown."""
-    shown, last = [], start
-    for number in numbers:
-        may = not 0 < number < threshold and not 0 < abs(number - last) < threshold
-        shown.append(may)
-        last = number if may else last
-    return shown
-
-
 def pooled(numbers: Mapping[str, int], threshold: int) -> tuple[list[str], list[str]]:
     """The names that may be shown alone, and those to be shown as one number."""
     away = hidden(list(numbers.values()), threshold)

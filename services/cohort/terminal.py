@@ -38,7 +38,7 @@ def _survival(part: Part) -> Table:
     for row in part.rows:
         shown = (row.cells[0], row.cells[2])
         table.add_row(row.label, row.patients, row.events, *(text for cell in shown for text in (cell.ours, cell.printed)))
-    tested = f"group A against B: log-rank p = {part.p}; " if part.p else ""
+    tested = f"group A against B: log-rank p {'' if part.p.startswith('<') else '= '}{part.p}; " if part.p else ""
     table.caption = f"{tested}“there”: the founding study"
     return table
 

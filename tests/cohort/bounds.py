@@ -40,8 +40,12 @@ def given_away(sums: Iterable[tuple[Terms, str]], threshold: int, asked: Sequenc
     even = [(row(terms), low) for terms, (low, high) in stated if low == high]
     between = [(row(t), high) for t, (low, high) in stated if low != high and high is not None]
     between += [(row(t, -1), -low) for t, (low, high) in stated if low != high]
+    shown = {frozenset(terms.items()): low for terms, (low, high) in stated if low == high}
     found = []
-    for terms in [*({name: 1} for name in names), *asked]:
+    for n, terms in enumerate([*({name: 1} for name in names), *asked]):
+        # What is shown and not small is not asked for; the first is, since sums that contradict each other have no answer.
+        if n and shown.get(frozenset(terms.items()), 0) >= threshold:
+            continue
         ends = []
         for sign in (1, -1):
             least = linprog(

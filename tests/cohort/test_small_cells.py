@@ -22,6 +22,7 @@ from tests.cohort.study_rows import rows
 
 STUDY, FOUNDING = definitions(), printed()
 PARTS = ("ECOG", "Histology", "Size", "Haemoglobin", "Leucocytes", "Metastases found")
+pytestmark = pytest.mark.usefixtures("fitted_once")
 
 
 def blocks(lines: list[Line]) -> dict[str, list[Line]]:
