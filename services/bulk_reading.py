@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,16 +13,16 @@ import msgspec
 
 from shared.fhir.answer import issues_of
 from shared.fhir.bulk_manifest import Manifest
+from shared.fhir.bulk_words import Codes, codes, known
 from shared.fhir.ndjson import Fault, Line, files, lines
 from shared.fhir.outcome import FigaroError
 from shared.fhir.reader import read_resources
 from shared.oncology.record import Finding
 
 SHOWN: Final = 20
+PLACES: Final = 3
 _EVERY: Final = 5_000  # lines
 _PATIENT = re.compile(r"(?:^|/)(Patient/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?$")
-
-_NAME = re.compile(r"[A-Za-z\-]{1,40}")
 
 
 class _Reference(msgspec.Struct):
@@ -33,23 +33,39 @@ class _Condition(msgspec.Struct):
     subject: _Reference | None = None
 
 
+class _Bundle(msgspec.Struct):
+    entry: list[msgspec.Raw] = []
+
+
 @dataclass
 class Holding:
-    """`faults` are the first of `unreadable`; `said` counts what the server tells in OperationOutcomes, by severity and code."""
+    """`faults` are the first of `unreadable`; `lost` of these are no resources at all, and the next export would not bring them.
+
+    `said` counts what the server tells in OperationOutcomes, by severity and code, and `words` are the places where it does. `short`
+    are files with fewer lines than it says. `deletions` are told, and not followed.
+    """
 
     kinds: Counter[str] = field(default_factory=Counter)
     of_file: Counter[str] = field(default_factory=Counter)
     patients: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
     unreadable: int = 0
+    lost: int = 0
     nameless: int = 0
-    said: Counter[tuple[str, str]] = field(default_factory=Counter)
-    short: list[str] = field(default_factory=list)
+    said: Counter[Codes] = field(default_factory=Counter)
+    words: dict[Codes, list[str]] = field(default_factory=dict)
+    short: dict[str, str] = field(default_factory=dict)
+    deletions: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether the server has said that it could not export something."""
+        return any(severity in ("error", "fatal") for severity, _ in self.said)
 
     @property
     def incomplete(self) -> bool:
         """Whether the server has said that something failed, or sent fewer lines than it said."""
-        return bool(self.short) or any(severity in ("error", "fatal") for severity, _ in self.said)
+        return bool(self.short) or self.failed
 
 
 def read(
@@ -63,29 +79,54 @@ def read(
         if len(found.faults) < SHOWN:
             found.faults.append(it)
 
+    def lost(it: Fault) -> None:
+        found.lost += 1
+        fault(it)
+
     total = 0
     for file in files(folder):
-        for line in lines(file, fault):
+        for line in lines(file, lost):
             total += 1
             found.of_file[file.name] += 1
             _count(line, found, chosen, fault)
             if total % _EVERY == 0:
                 told(total)
     told(total)
-    for file in sorted((folder / "error").glob("*.ndjson")) if manifest else ():
-        for line in lines(file, fault):
-            _outcome(line, found)
-    for name, file_of in manifest.placed() if manifest else ():
-        if file_of.count is not None and "/" not in name and found.of_file[name] < file_of.count:
-            found.short.append(f"{name} has {found.of_file[name]} resources of {file_of.count}.")
+    if manifest:
+        _beside(folder, manifest, found, lost)
     return found
+
+
+def _beside(folder: Path, manifest: Manifest, found: Holding, lost: Callable[[Fault], None]) -> None:
+    """What the manifest tells beside the data: failures, deletions, and how many lines a file has."""
+    told = Counter(found.of_file)
+    for line in _of(folder, "error", lost):
+        told[line.file] += 1
+        _outcome(line, found)
+    found.deletions = sum(max(1, _entries(line)) for line in _of(folder, "deleted", lost))
+    for name, file in manifest.placed():
+        if file.count is not None and not name.startswith("deleted/") and told[name] < file.count:
+            found.short[name] = f"{name} has {told[name]} resources of {file.count}"
+
+
+def _of(folder: Path, below: str, lost: Callable[[Fault], None]) -> Iterator[Line]:
+    for file in sorted((folder / below).glob("*.ndjson")):
+        for line in lines(file, lambda it: lost(it._replace(file=f"{below}/{it.file}"))):
+            yield line._replace(file=f"{below}/{line.file}")
+
+
+def _entries(line: Line) -> int:
+    try:
+        return len(msgspec.json.decode(line.raw, type=_Bundle).entry)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
 
 
 def _count(line: Line, found: Holding, chosen: Callable[[Finding], bool], fault: Callable[[Fault], None]) -> None:
     if line.kind == "OperationOutcome":
         _outcome(line, found)
         return
-    found.kinds[_known(line.kind)] += 1
+    found.kinds[known(line.kind)] += 1
     if line.kind != "Condition":
         return
     try:
@@ -106,9 +147,9 @@ def _count(line: Line, found: Holding, chosen: Callable[[Finding], bool], fault:
 
 def _outcome(line: Line, found: Holding) -> None:
     """Severity and code only: the server's words may name a patient, and stay in the file."""
-    found.said.update((_known(issue.severity), _known(issue.code)) for issue in issues_of(line.raw))
-
-
-def _known(name: str) -> str:
-    """A type or a code for the terminal; one that FHIR cannot have is not repeated."""
-    return name if _NAME.fullmatch(name) else "other"
+    said = codes(issues_of(line.raw))
+    found.said.update(said)
+    place = line.file if "/" in line.file else f"{line.file}, line {line.number}"
+    for code in said:
+        if place not in (places := found.words.setdefault(code, [])) and len(places) <= PLACES:
+            places.append(place)

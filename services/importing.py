@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from services.bulk_reading import Holding, read
+from services.bulk_reading import PLACES, Holding, read
 from services.demo import progress as progress_on
 from services.ingest.doors.bulk_data import BulkCases
 from services.ingest.ledger import Ledger
@@ -45,7 +45,7 @@ async def bulk_import(
     """Prints what the folder holds and what became of it; returns the exit status. Raises what server, folder and ledger raise."""
     with progress_on(messages) as bar:
         job = await fetch(base_url, wanted, settings, bar) if base_url else held(wanted.folder)
-        if job is not None and not job.complete:
+        if job is not None and not job.stored:
             raise Unreadable(f"The export in {wanted.folder} is not complete: give its server once more, with the same options and --to.")
         base = server_of(job, settings) if wanted.at_once is not None else ""
         task = bar.add_task("read the files", total=None)
@@ -63,11 +63,12 @@ async def bulk_import(
 
 
 async def fetch(base_url: str, wanted: Wanted, settings: IngestSettings, bar: Progress) -> Job:
-    """The export of a server of the settings, complete in the folder."""
+    """The export of a server of the settings, every file in the folder; some may be short."""
     issuers = _issuers(settings, base_url)
     issuer = issuers(base_url)
     if (there := held(wanted.folder)) is not None and there.complete:
-        bar.console.print(f"{wanted.folder} is complete: the server is not asked again. A new export needs a new folder.", markup=False)
+        text = f"Every file of this export is in {wanted.folder}: the server is not asked again. A new export needs a new folder."
+        bar.console.print(text, markup=False)
     async with reaching(issuers, settings.fhir_networks) as session:
         wire = BulkWire(
             issuer.base,
@@ -94,7 +95,7 @@ async def cases(patients: Sequence[str], base: str, job: Job | None, at_once: in
     try:
         task = bar.add_task("pull, stage, recommend, write back", total=len(patients))
         doors = BulkCases(ledger, base, at_once=at_once, debounce=settings.debounce_seconds)
-        since = job.manifest.transaction_time if job and job.manifest and job.complete else None
+        since = job.manifest.transaction_time if job and job.manifest else None
         return await doors.open(patients, since=since, seen=lambda done: bar.update(task, completed=done))
     finally:
         ledger.close()
@@ -134,14 +135,31 @@ def notes(holding: Holding, job: Job | None) -> list[str]:
     if holding.nameless:
         told.append(f"{holding.nameless} Conditions name no patient; they are not used.")
     told += [
-        f"The server says: {count} x {severity}, {code}; in its words in error/."
+        f"The server says: {count} x {severity}, {code}; in its words in {_places(holding.words[severity, code])}."
         for (severity, code), count in sorted(holding.said.items())
     ]
-    told += holding.short
+    told += [f"{text}." for text in holding.short.values()]
     if job is not None and job.left_out:
         told.append(f"The server exports no {', '.join(job.left_out)} with its patients: --system has them, or a case reads them itself.")
     if job is not None and job.manifest is not None:
-        if gone := sum(file.count or 0 for file in job.manifest.deleted):
-            told.append(f"{gone} deletions are told in deleted/; cases follow them from the server's own word.")
-        told.append(f"The next export starts where this one ended: --since {job.manifest.transaction_time}")
+        if holding.deletions:
+            told.append(f"{holding.deletions} deletions are told in deleted/; cases follow them from the server's own word.")
+        told.append(_next(holding, job, job.manifest.transaction_time))
     return told
+
+
+def _places(places: list[str]) -> str:
+    return "; ".join(places[:PLACES]) + (" and further on" if len(places) > PLACES else "")
+
+
+def _next(holding: Holding, job: Job, instant: str) -> str:
+    """From when the next export may start; from no time where something of this one is missing, as it would be missing for good (BD-07)."""
+    missing = [f"{len(holding.short)} {'files are' if len(holding.short) > 1 else 'file is'} short"] if holding.short else []
+    missing += [f"{holding.lost} {'lines are' if holding.lost > 1 else 'line is'} lost"] if holding.lost else []
+    missing += ["the server could not export some of it"] if holding.failed else []
+    if not missing:
+        return f"The next export starts where this one ended: --since {instant}"
+    advice = "make the export again, into another folder"
+    if job.short:
+        advice = f"the same command asks for {' and '.join(job.short[:PLACES])} again; if that does not help, {advice}"
+    return f"No next export can start where this one ended ({', '.join(missing)}), as it would never bring what is missing: {advice}."

@@ -53,7 +53,7 @@ class BulkExports:
         except (NotFound, Rejected) as error:
             text = f"The FHIR server at {self._wire.base} starts no export of {ask.about} ({error.status})"
             advice = "it may have bulk export at another level, or not at all: `figaro check` shows which it names."
-            raise Rejected(f"{text}: {advice}", status=error.status, outcome=error.outcome, quotable=error.quotable) from error
+            raise Rejected(f"{text}: {advice}", status=error.status, outcome=error.outcome) from error
 
     async def wait(self, status: str, *, told: Callable[[str], None] = lambda _: None) -> Manifest:
         """The manifest, once the export is ready; `told` gets the server's own word on its progress.

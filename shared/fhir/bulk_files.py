@@ -10,7 +10,7 @@ import asyncio
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -36,12 +36,12 @@ class BulkFiles:
         self._with_token = with_token
         self._stored = 0
 
-    async def fetch(self, files: Iterable[Placed], *, stored: Callable[[], None] = lambda: None) -> None:
-        """Every file that is not there yet; `stored` is called after each.
+    async def fetch(self, files: Iterable[Placed], *, again: Container[str] = (), stored: Callable[[], None] = lambda: None) -> None:
+        """Every file that is not there yet, or whose name is in `again`; `stored` is called after each.
 
         Raises the first error there is, and leaves what is whole: called again, it goes on. NotFound and Gone: an address has expired.
         """
-        waiting = iter([(self._folder / name, file) for name, file in files])
+        waiting = iter([(self._folder / name, file, name in again) for name, file in files])
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(4):
@@ -49,9 +49,9 @@ class BulkFiles:
         except BaseExceptionGroup as errors:
             raise next((error for error in errors.exceptions if isinstance(error, FigaroError)), errors.exceptions[0]) from errors
 
-    async def _some(self, waiting: Iterable[tuple[Path, File]], stored: Callable[[], None]) -> None:
-        for target, file in waiting:
-            if not target.exists():
+    async def _some(self, waiting: Iterable[tuple[Path, File, bool]], stored: Callable[[], None]) -> None:
+        for target, file, anew in waiting:
+            if anew or not target.exists():
                 try:
                     async with asyncio.timeout(self._limits.transfer):
                         await self._file(target, file)

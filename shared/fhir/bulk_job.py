@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -15,15 +16,17 @@ from shared.fhir.bulk import BulkExports
 from shared.fhir.bulk_files import BulkFiles
 from shared.fhir.bulk_manifest import Ask, Manifest
 from shared.fhir.bulk_wire import BulkWire
-from shared.fhir.outcome import Gone, NotFound, Refused, Rejected, Unauthorised, Unavailable
+from shared.fhir.bulk_words import ANSWER, keep
+from shared.fhir.ndjson import lines
+from shared.fhir.outcome import FigaroError, Gone, NotFound, Refused, Rejected, Unauthorised, Unavailable
 
 STATE: Final = "export.json"
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """`status` is where the server is asked; `complete` when every file is here, and only then may the next export start from this one.
+    """`status` is where the server is asked; `complete` when every file is here with all its lines; `short` are those that have fewer.
 
-    `left_out` are types that the server does not export with its patients.
+    Only from a complete one may the next export start (BD-07). `left_out` are types that the server does not export with its patients.
     """
 
     base: str
@@ -32,6 +35,17 @@ class Job(msgspec.Struct, kw_only=True):
     manifest: Manifest | None = None
     complete: bool = False
     left_out: tuple[str, ...] = ()
+    short: tuple[str, ...] = ()
+
+    @property
+    def stored(self) -> bool:
+        """Whether every file is here, be it short."""
+        return self.complete or bool(self.short)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything of it, here or at the server."""
+        return self.status is not None or self.manifest is not None
 
 
 class Told(NamedTuple):
@@ -42,29 +56,44 @@ class Told(NamedTuple):
 
 
 async def export(wire: BulkWire, ask: Ask, folder: Path, *, told: Told) -> Job:
-    """The export in the folder: what is not there yet is fetched. Then the server is told to delete its own.
+    """The export in the folder: what is not there yet, or is short, is fetched. When all is here the server is told to delete its own.
 
-    Raises Refused where the folder holds something else, and what `BulkExports` and `BulkFiles` raise.
+    Raises Refused where the folder holds something else, and what `BulkExports` and `BulkFiles` raise; the server's words stay in it.
     """
     job = _opened(folder, str(wire.base), ask)
     if job.complete:
         return job
     with _alone(folder):
-        return await _exported(wire, job, folder, told)
+        try:
+            return await _exported(wire, job, folder, told)
+        except FigaroError as error:
+            if error.outcome:
+                _save(job, folder)  # so that the folder is still an export's
+                keep(error, folder)
+            raise
 
 
 async def _exported(wire: BulkWire, job: Job, folder: Path, told: Told) -> Job:
     exports = BulkExports(wire)
-    manifest = job.manifest or await _ready(exports, job, folder, told)
+    manifest, again = job.manifest or await _ready(exports, job, folder, told), job.short
     try:
-        await _fetch(wire, manifest, folder, told)
+        await _fetch(wire, manifest, folder, told, again)
     except (NotFound, Gone, Unauthorised):  # signed addresses expire, and say so in either way: the manifest has new ones (BD-06)
-        await _fetch(wire, await _ready(exports, job, folder, told), folder, told)
-    job.complete = True
+        manifest = await _ready(exports, job, folder, told)
+        await _fetch(wire, manifest, folder, told, again)
+    job.short = await asyncio.to_thread(_short, manifest, folder)
+    job.complete = not job.short
     _save(job, folder)
-    if job.status is not None:
+    (folder / ANSWER).unlink(missing_ok=True)
+    if job.complete and job.status is not None:
         await exports.end(job.status)
     return job
+
+
+def _short(manifest: Manifest, folder: Path) -> tuple[str, ...]:
+    """The files with fewer resources than the manifest says. Of deletions it is not clear what is counted: Bundles, or what is in them."""
+    counted = [(name, file.count) for name, file in manifest.placed() if file.count is not None and not name.startswith("deleted/")]
+    return tuple(name for name, count in counted if sum(1 for _ in lines(folder / name, lambda _: None)) < count)
 
 
 @contextmanager
@@ -108,6 +137,7 @@ async def _ready(exports: BulkExports, job: Job, folder: Path, told: Told) -> Ma
             job.status = None
             _save(job, folder)
         raise
+    job.short = ()
     _save(job, folder)
     return job.manifest
 
@@ -115,7 +145,7 @@ async def _ready(exports: BulkExports, job: Job, folder: Path, told: Told) -> Ma
 async def _start(exports: BulkExports, job: Job, folder: Path) -> None:
     for name, _ in job.manifest.placed() if job.manifest else ():
         (folder / name).unlink(missing_ok=True)  # of the export before: two are never mixed
-    job.manifest = None
+    job.manifest, job.short = None, ()
     job.status, job.left_out = await _started(exports, job.ask)
     _save(job, folder)
 
@@ -131,7 +161,7 @@ async def _started(exports: BulkExports, ask: Ask) -> tuple[str, tuple[str, ...]
     return await exports.start(fewer), tuple(kind for kind in ask.kinds if kind not in fewer.kinds)
 
 
-async def _fetch(wire: BulkWire, manifest: Manifest, folder: Path, told: Told) -> None:
+async def _fetch(wire: BulkWire, manifest: Manifest, folder: Path, told: Told, again: tuple[str, ...]) -> None:
     placed, done = manifest.placed(), 0
 
     def stored() -> None:
@@ -142,7 +172,7 @@ async def _fetch(wire: BulkWire, manifest: Manifest, folder: Path, told: Told) -
     for name, _ in placed:
         (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
     told.files(0, len(placed))
-    await BulkFiles(wire, folder, with_token=manifest.requires_access_token).fetch(placed, stored=stored)
+    await BulkFiles(wire, folder, with_token=manifest.requires_access_token).fetch(placed, again=again, stored=stored)
 
 
 def _opened(folder: Path, base: str, ask: Ask) -> Job:
@@ -153,9 +183,11 @@ def _opened(folder: Path, base: str, ask: Ask) -> Job:
             raise Refused(f"{folder} holds something else: give an empty folder, or one that is not there yet.")
     except OSError as error:
         raise Refused(f"{folder} cannot be used as a folder ({(error.strerror or 'no reason given').lower()}).") from None
-    if found is not None and (found.base, found.ask) != (base, ask):
+    if found is None or not found.begun:
+        return Job(base=base, ask=ask)
+    if (found.base, found.ask) != (base, ask):
         raise Refused(f"{folder} holds another export: the same command goes on with it; give another folder for this one.")
-    return found or Job(base=base, ask=ask)
+    return found
 
 
 def _save(job: Job, folder: Path) -> None:

@@ -117,14 +117,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return msgspec.structs.replace(self, **more)
 
     def placed(self) -> tuple[tuple[str, File], ...]:
-        """Every file, and the name it is kept under: `Condition.001.ndjson`, `error/001.ndjson`, `deleted/001.ndjson`."""
+        """Every file once, and the name it is kept under: `Condition.001.ndjson`, `error/001.ndjson`, `deleted/001.ndjson`."""
         seen: dict[str, int] = {}
+        listed = set[tuple[str, str]]()
         named = []
         for folder, files in (("", self.output), ("error/", (*self.error, *self.outcome)), ("deleted/", self.deleted)):
             for file in files:
                 kind = "" if folder else f"{file.type if _KIND.fullmatch(file.type) else 'other'}."
                 seen[folder + kind] = number = seen.get(folder + kind, 0) + 1
-                named.append((f"{folder}{kind}{number:03}.ndjson", file))
+                if (folder, file.url) not in listed:
+                    named.append((f"{folder}{kind}{number:03}.ndjson", file))
+                listed.add((folder, file.url))
         return tuple(named)
 
 

@@ -20,6 +20,7 @@ from shared.fhir.refusal import Reply, refusal, unreached
 from shared.fhir.transport import Authority
 
 _REFUSAL: Final = 1_000_000  # bytes of a refusal that are read
+_MOVED: Final = "it sends us on to {host}, and redirects are not followed: its operators have to have it name that address itself."
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class BulkWire:
                 if response.status >= 300:
                     received = {name.lower(): value for name, value in response.headers.items()}
                     said = await self.body(response, place, _REFUSAL, cut=True)
-                    raise refusal(Reply(response.status, received, said), place, writing=False, quotable=what.endswith(" an export"))
+                    moved = None if what == "start an export" else _MOVED
+                    raise refusal(Reply(response.status, received, said), place, writing=False, moved=moved)
                 yield response
             finally:
                 if response.content.at_eof():

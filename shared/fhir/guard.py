@@ -41,9 +41,10 @@ def on_same_base(base: URL, link: str) -> URL:
     if url is not None and not url.fragment and below(base, url):
         return url
     elsewhere = url.host if url is not None and url.absolute else "an address that cannot be read"
+    other = "" if is_metadata(elsewhere or "") else ", or use the base URL it believes in"
     raise NotFhir(
         f"The FHIR server at {base} links its next page to {elsewhere}, which is not below that base, so it was not followed: "
-        "set the server's own public address to the base URL you use, or use the base URL it believes in."
+        f"set the server's own public address to the base URL you use{other}."
     )
 
 
@@ -60,11 +61,8 @@ def on_listed_host(base: URL, link: str, hosts: Sequence[str]) -> URL:
     if _origin(url) == _origin(base):
         return url
     if not listed(url, hosts):
-        where = url.host_port_subcomponent
-        raise NotFhir(
-            f"The FHIR server at {base} sends us to {where}, which is not that server, so it was not asked: if it is right, "
-            f"add {where} to `hosts` of the issuer in the file of FIGARO_ISSUERS (without one, write it as docs/backend-services.md shows)."
-        )
+        text = f"The FHIR server at {base} sends us to {url.host_port_subcomponent}, which is not that server, so it was not asked"
+        raise NotFhir(f"{text}: {listing(base, url)}.")
     if url.scheme != "https" and not is_loopback(url):
         raise NotFhir(f"The FHIR server at {base} sends us to {url.host} over plain http, so it was not asked: it has to be https.")
     return url
@@ -73,6 +71,30 @@ def on_listed_host(base: URL, link: str, hosts: Sequence[str]) -> URL:
 def listed(url: URL, hosts: Sequence[str]) -> bool:
     """Whether the host is on the list of an issuer: an entry without a port is the usual port of the scheme, and no other."""
     return bool({url.host_port_subcomponent, f"{url.host_subcomponent}:{url.port}"} & set(hosts))
+
+
+def listing(base: URL, url: URL) -> str:
+    """What to do about an address on no list, without a full stop: a name or a public address may be right, another hardly is."""
+    where = url.host_port_subcomponent
+    file = "in the file of FIGARO_ISSUERS (without one, write it as docs/backend-services.md shows)"
+    try:
+        ip = _plain(ip_address(url.host or ""))
+    except ValueError:
+        return f"if that is right, add {where} to `hosts` of the issuer {file}"
+    if ip in _METADATA:
+        return "it is where a cloud tells its machines their secrets, which is never asked: ask that server's operators why it names it"
+    if ip.is_global or (ip.is_loopback and is_loopback(base)):
+        return f"if that is right, add {where} to `hosts` of the issuer {file}"
+    only = f"only where that network may be named in FIGARO_FHIR_NETWORKS at all, add {where} to `hosts` of the issuer {file}"
+    return f"it is no public address: ask that server's operators for one; {only}"
+
+
+def is_metadata(address: str) -> bool:
+    """Whether that is the address of a cloud's metadata service, which no setting opens."""
+    try:
+        return _plain(ip_address(address.partition("%")[0])) in _METADATA
+    except ValueError:
+        return False
 
 
 def below(base: URL, url: URL) -> bool:

@@ -6,14 +6,18 @@ import socket
 
 import aiohttp
 
-from shared.fhir.guard import Reach
+from shared.fhir.guard import Reach, is_metadata
 
 
 class OutOfReach(OSError):
-    """The name leads to an address that is neither public nor in the settings. Holds no address: it may become part of a message."""
+    """The name leads to an address that is neither public nor in the settings; `never`: to one that no setting opens.
 
-    def __init__(self) -> None:
+    Holds no address: it may become part of a message.
+    """
+
+    def __init__(self, *, never: bool = False) -> None:
         super().__init__("the address is out of reach")
+        self.never = never
 
 
 def guarded(reach: Reach) -> aiohttp.ClientSession:
@@ -22,7 +26,7 @@ def guarded(reach: Reach) -> aiohttp.ClientSession:
     def open_socket(info: tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]) -> socket.socket:
         family, kind, protocol, _, address = info
         if not reach.allows(str(address[0])):
-            raise OutOfReach
+            raise OutOfReach(never=is_metadata(str(address[0])))
         return socket.socket(family, kind, protocol)
 
     connector = aiohttp.TCPConnector(socket_factory=open_socket)

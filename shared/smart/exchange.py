@@ -12,13 +12,20 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from shared.fhir.guard import fhir_base, is_loopback, listed
+from shared.fhir.guard import fhir_base, is_loopback, listed, listing
 from shared.fhir.outcome import NotFhir, Refused
 from shared.fhir.refusal import Reply, refusal, unreached
 
 SIZE: Final = 1_000_000  # bytes; a token or a smart-configuration has a few thousand
 TOTAL: Final = 20.0  # seconds that one exchange may take in all
 _CONNECT: Final = 5.0  # seconds
+_REDIRECT: Final = "it answers with a redirect to {host}, which is not followed"
+# What is asked here is no FHIR base, except that the smart-configuration stands below it.
+_MOVED: Final[Mapping[str, str | None]] = {
+    "": f"{_REDIRECT}: ask for its own address.",
+    "The token endpoint": f"{_REDIRECT}: ask for its address, `token_endpoint` of the issuer.",
+    "The smart-configuration": None,
+}
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=TOTAL, sock_connect=_CONNECT)
 
 Clock = Callable[[], float]
@@ -59,7 +66,7 @@ async def exchange(
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise unreached(error, place, connect=_CONNECT, read=TOTAL, writing=False) from error
     if said.status >= 300 and said.status not in (400, 401, 403, 404):
-        raise refusal(Reply(said.status, received, said.body), place, writing=False)
+        raise refusal(Reply(said.status, received, said.body), place, writing=False, moved=_MOVED.get(what, _MOVED[""]))
     return said
 
 
@@ -79,7 +86,7 @@ def endpoint(base: URL, link: str, hosts: Sequence[str]) -> str:
         raise NotFhir(f"The server at {base.host} names an endpoint on {url.host} that is plain http, and no secret goes there.")
     if (url.host, url.port) != (base.host, base.port) and not listed(url, hosts):
         where = url.host_port_subcomponent  # without the port, where it is the usual one
-        raise NotFhir(f"The server at {base.host} names an endpoint on {where}: if that is right, add {where} to `hosts` of the issuer.")
+        raise NotFhir(f"The server at {base.host} names an endpoint on {where}: {listing(base, url)}.")
     return absolute
 
 

@@ -104,7 +104,7 @@ def new_key(folder: Path, algorithm: Algorithm, *, wait: float = WAIT) -> Signin
 def _make(folder: Path, algorithm: Algorithm, signs_from: float) -> SigningKey:
     key: RSAKey | ECKey = ECKey.generate_key("P-384") if algorithm == "ES384" else RSAKey.generate_key(3072)
     key.ensure_kid()
-    made = SigningKey(key, algorithm, int(signs_from), None, folder / f"{key.kid}.json")
+    made = SigningKey(key, algorithm, int(signs_from), None, folder / f"key-{key.kid}.json")  # a kid may begin with a hyphen
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(made)
