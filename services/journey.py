@@ -17,10 +17,11 @@ _LOOK_AGAIN = 0.3  # seconds
 
 
 class Careplan(msgspec.Struct, frozen=True):
-    """Where a CarePlan stands."""
+    """Where a CarePlan stands, and in which status it was found or written."""
 
     reference: str
     version: str | None = None
+    status: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -35,7 +36,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """One case as ingest shows it. `mode` is how its answer was written: transaction, ordered, document, or page: not at all."""
+    """One case as ingest shows it. `mode` is how its answer was written: transaction, ordered, document, or page: not at all.
+
+    `left_open` are earlier plans of ours that stay open, because a person has touched them or their options.
+    """
 
     id: str
     patient: str
@@ -45,6 +49,7 @@ class Seen(msgspec.Struct, frozen=True):
     careplan: Careplan | None = None
     decision: str | None = None
     mode: str | None = None
+    left_open: tuple[str, ...] | None = None
     outcome: Outcome | None = None
 
 

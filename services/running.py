@@ -63,8 +63,8 @@ async def run_against(base_url: str, named: Sequence[str], sought: Sought, *, as
                 Doors(session, f"{address}/ingest"), names, as_of=as_of, seen=lambda done: bar.update(task, completed=done)
             )
     out.print(screens.patients(seen))
-    for held in screens.stuck(seen):
-        out.print(held, soft_wrap=True)
+    for said in (*screens.touched(seen), *screens.stuck(seen)):
+        out.print(said, soft_wrap=True)
     return sum(case.state == "stuck" for case in seen)
 
 

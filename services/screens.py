@@ -44,6 +44,18 @@ def stuck(seen: Iterable[Seen]) -> Iterable[Text]:
     return [Text(f"{case.patient} is stuck: {case.outcome.text}") for case in seen if case.state == "stuck" and case.outcome]
 
 
+def touched(seen: Iterable[Seen]) -> Iterable[Text]:
+    """Where a person's word stands on the server: a plan that is closed, and earlier ones that stay open."""
+    found = []
+    for case in seen:
+        if _closed(case) and case.careplan:
+            text = f"{case.patient}: {case.careplan.reference} is {case.careplan.status} on the server, by a person as far as can be told."
+            found.append(f"{text} Nothing was written anew; set it back to draft there to have it on the board again.")
+        for place in case.left_open or ():
+            found.append(f"{case.patient}: {place} stays open as it is, because a person has touched it or one of its options.")
+    return [Text(line) for line in found]
+
+
 def founding(seen: Sequence[Seen]) -> RenderableType:
     """The founding cohort by pattern, the counts found beside Table 2's, and what must be said of them."""
     stagings = [case.staging for case in seen if case.staging]
@@ -67,7 +79,14 @@ def row(case: Seen) -> tuple[str, ...]:
 def _plan(case: Seen) -> str:
     if case.careplan is None:
         return "unwritten" if _unwritten(case) else ""
+    if _closed(case):
+        return str(case.careplan.status)
     return "document" if case.mode == "document" else case.careplan.reference.removeprefix("CarePlan/")
+
+
+def _closed(case: Seen) -> bool:
+    """Whether what stands for the answer on the server is no proposal any more."""
+    return case.careplan is not None and case.careplan.status not in (None, "draft", "active", "on-hold", "current")
 
 
 def _unwritten(case: Seen) -> bool:

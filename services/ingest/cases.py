@@ -133,12 +133,17 @@ def _long(source: Answer | InHand | None) -> dict[str, Any]:
         "digest": source and source.digest,
         "staging": _blob(source.staging) if source else None,
         "recommendation": _blob(source.recommendation) if source else None,
-        "careplan": answer and answer.careplan and {"reference": answer.careplan, "version": answer.careplan_version},
+        "careplan": _careplan(answer) if answer and answer.careplan else None,
+        "left_open": (answer.left_open or "").split() if answer else None,
         "decision": answer and answer.decision,
         "mode": answer and answer.mode,
         "answered": answer and answer.answered,
         "knowledge": answer and {"staging": answer.staging_knowledge, "recommend": answer.recommend_knowledge},
     }
+
+
+def _careplan(answer: Answer) -> dict[str, str | None]:
+    return {"reference": answer.careplan, "version": answer.careplan_version, "status": answer.careplan_status}
 
 
 def _blob(column: bytes | None) -> msgspec.Raw | None:

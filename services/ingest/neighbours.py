@@ -26,6 +26,7 @@ class Publication(msgspec.Struct, frozen=True):
     """Where the answer stands on the FHIR server, and how it was written there: transaction, ordered, document, page (not at all).
 
     `careplan` is None with nothing to propose and in the mode `page`; `written` is False where it stood already.
+    `status` is the CarePlan's, `left` are earlier plans of ours that stay open because a person has touched them or their options.
     """
 
     careplan: str | None = None
@@ -33,6 +34,8 @@ class Publication(msgspec.Struct, frozen=True):
     decision: str | None = None
     written: bool = False
     mode: str | None = None
+    status: str | None = None
+    left: tuple[str, ...] = ()
 
 
 class Neighbours:

@@ -58,7 +58,8 @@ class Steps:
             raw=compressed(pulled.raw),
             record=compressed(encode(pulled.record)),
             reader=reader_key(case.launch, user, scopes or ()) if case.launch else None,
-            whole=await self._whole(case.base, pulled.missed),
+            # By our own right: what the server kept back it keeps from us altogether.
+            whole=not case.launch or await self._whole(case.base, pulled.missed),
         )
         await asyncio.to_thread(self._ledger.pulled, in_hand)
 
@@ -102,6 +103,8 @@ class Steps:
             recommendation=compressed(recommendation),
             reader=in_hand.reader,
             whole=in_hand.whole,
+            careplan_status=published.status,
+            left_open=" ".join(published.left) or None,
         )
         await asyncio.to_thread(self._ledger.answered, answer)
 

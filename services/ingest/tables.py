@@ -59,7 +59,8 @@ class Answer(SQLModel, table=True):
 
     `mode` says how it was written: transaction, ordered, document, or page, where nothing was written and this is where it stands.
     `reader` is by whose right the record was read: None by our own, else the `reader_key` of a user and her grant. `whole`: that right
-    reached all that our own would have read; without it nothing is written.
+    reached all that our own would have read; without it nothing is written. `careplan_status` is that of the CarePlan when it was answered,
+    `left_open` the references of earlier plans that a person's touch left open, with a blank between them.
     """
 
     id: int | None = Field(default=None, primary_key=True)
@@ -80,10 +81,12 @@ class Answer(SQLModel, table=True):
     recommendation: bytes
     reader: str | None = None
     whole: bool = True
+    careplan_status: str | None = None
+    left_open: str | None = None
 
     def says_the_same(self, other: Answer) -> bool:
         """Whether both give one answer, from one record, by one right and knowledge, in one CarePlan."""
-        told = ("careplan", "careplan_version", "decision", "mode", "reader", "whole")
+        told = ("careplan", "careplan_version", "decision", "mode", "reader", "whole", "left_open")
         fields = ("digest", "staging_knowledge", "recommend_knowledge", *told)
         return all(getattr(self, field) == getattr(other, field) for field in fields)
 
@@ -111,6 +114,14 @@ class Seen(SQLModel, table=True):
     base: str = Field(primary_key=True)
     version: str = Field(primary_key=True)
     at: str
+
+
+class Source(SQLModel, table=True):
+    """A resource ("Observation/n1") that a patient's last answer rests on, or the record of a case of hers that is under way."""
+
+    base: str = Field(primary_key=True)
+    reference: str = Field(primary_key=True)
+    patient: str = Field(primary_key=True)
 
 
 class Sweep(SQLModel, table=True):

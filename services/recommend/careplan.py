@@ -7,13 +7,14 @@ Only drafts, proposals and options leave here. Shape: CarePlan → RequestGroup 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from services.recommend import activities, attention
 from services.recommend.decision import DECISION, Answer, decision, proposes, sources
 from services.recommend.narrative import narrative, nothing_eligible
 from services.recommend.options import Drug, Option, action, options, regimen_canonical
+from services.recommend.withdrawn import WITHDRAWN, Replaced, withdrawn
 from shared.fhir.assertion import AIAST, FIGARO, reference
 from shared.fhir.codes import SNOMED
 from shared.fhir.derived import Derived, derive
@@ -21,23 +22,7 @@ from shared.fhir.r4 import references
 from shared.oncology.recommendation import Candidate, Trial
 
 Json = dict[str, Any]
-# How a draft of ours is withdrawn, by type. A derived stage stays: it says what was derived on its day.
-WITHDRAWN = {
-    "CarePlan": "revoked",
-    "RequestGroup": "revoked",
-    "ServiceRequest": "revoked",
-    "MedicationRequest": "cancelled",
-    "DetectedIssue": "cancelled",
-    "Task": "cancelled",
-}
-
-
-class Replaced(NamedTuple):
-    """An earlier resource of ours; with `resource` and `version` only where nobody touched it and it may be withdrawn."""
-
-    reference: str
-    resource: Json | None = None
-    version: str | None = None
+__all__ = ["WITHDRAWN", "Replaced", "transaction"]
 
 
 def transaction(
@@ -89,8 +74,7 @@ class _Writer:
         """An untouched draft of ours is withdrawn in the same transaction, and only at the version that was looked at."""
         if earlier.resource is None or earlier.version is None:
             return
-        kind = earlier.reference.partition("/")[0]
-        resource = {**earlier.resource, "status": WITHDRAWN[kind]}
+        resource = withdrawn(earlier.resource, self.decision)
         request = {"method": "PUT", "url": earlier.reference, "ifMatch": f'W/"{earlier.version}"'}
         url = f"urn:uuid:{uuid5(NAMESPACE_URL, f'{FIGARO}/withdrawn/{earlier.reference}/{self.decision}')}"
         self.entries.append({"fullUrl": url, "resource": resource, "request": request})

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from services.recommend.decision import CAREPLAN
-from services.recommend.published import Earlier
+from services.recommend.published import Earlier, plain
+from services.recommend.replaced import withdraw
 from shared.fhir.client import FhirClient
 from shared.fhir.create_once import create_once
-from shared.fhir.outcome import Conflict, FigaroError, Gone, NotFound
+from shared.fhir.outcome import FigaroError, Gone, NotFound
 from shared.fhir.write_mode import Offer
 from shared.fhir.written import Written
 
@@ -30,25 +31,21 @@ async def complete(server: FhirClient, offer: Offer, plan: Earlier) -> bool:
 async def write_in_order(server: FhirClient, offer: Offer, bundle: Json) -> bool:
     """Writes the entries of the transaction; whether the CarePlan came into being by it. May be repeated at any time."""
     made: dict[str, Written] = {}
-    created = False
+    created = resumed = False
     for entry in (e for e in bundle["entry"] if e["request"]["method"] == "POST"):
         resource, identifier = _resolved(entry["resource"], made), entry["request"]["ifNoneExist"].removeprefix("identifier=")
         conditional = offer.conditional(resource["resourceType"])
-        made[entry["fullUrl"]] = written = await create_once(server, resource, identifier, conditional=conditional)
+        made[entry["fullUrl"]] = written = await create_once(server, resource, identifier, conditional=conditional, resumed=resumed)
         created = created or (written.type == "CarePlan" and written.created)
+        # Where something of this decision is there already, an earlier run was broken off: the first thing that seems to be missing may
+        # only not be found yet. What comes after that was never sent.
+        resumed = not written.created and (resumed or written.type != "Device")
     changes = [e for e in bundle["entry"] if e["request"]["method"] == "PUT"]
     for entry in reversed([e for e in changes if e["resource"]["resourceType"] != "Provenance"]):
-        await _withdraw(server, entry)
+        await withdraw(server, entry["resource"], entry["request"]["ifMatch"].removeprefix('W/"').removesuffix('"'))
     for entry in (e for e in changes if e["resource"]["resourceType"] == "Provenance"):
         await _assert(server, offer, _resolved(entry["resource"], made, versioned=True), entry["resource"]["id"])
     return created
-
-
-async def _withdraw(server: FhirClient, entry: Json) -> None:
-    try:
-        await server.update(entry["resource"], if_match=entry["request"]["ifMatch"].removeprefix('W/"').removesuffix('"'))
-    except (Conflict, Gone, NotFound):
-        return  # somebody has touched it since we looked: it is hers
 
 
 async def _assert(server: FhirClient, offer: Offer, resource: Json, name: str) -> None:
@@ -64,12 +61,18 @@ async def _assert(server: FhirClient, offer: Offer, resource: Json, name: str) -
 async def _provenance(server: FhirClient, offer: Offer, name: str, plan: str) -> bool:
     """Whether ours stands: under its own id, or, where the server gives out the ids, as what a Device of ours says of the plan."""
     if not _named(offer):
-        return any(entry.type == "Provenance" for entry in await server.search("Provenance", {"target": plan}))
+        said = [plain(entry.resource) for entry in await server.search("Provenance", {"target": plan}) if entry.type == "Provenance"]
+        return any(_about(one, plan) for one in said)  # a server may ignore the parameter
     try:
         await server.read("Provenance", name)
     except (NotFound, Gone):
         return False
     return True
+
+
+def _about(provenance: Json, plan: str) -> bool:
+    places = [str(target.get("reference", "")).split("/_history/")[0] for target in provenance.get("target", ())]
+    return any(place == plan or place.endswith(f"/{plan}") for place in places)
 
 
 def _named(offer: Offer) -> bool:

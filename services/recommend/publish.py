@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from services.recommend.careplan import Replaced, transaction
+from services.recommend.careplan import transaction
 from services.recommend.decision import DECISION, Answer, decision, proposes
 from services.recommend.document import document
 from services.recommend.options import Drug
 from services.recommend.ordered import complete, write_in_order
-from services.recommend.published import Earlier, Publication, standing, to_replace, untouched, written_earlier
+from services.recommend.published import Earlier, Publication, standing, untouched, written_earlier
 from services.recommend.reduced import reduced
+from services.recommend.replaced import to_replace, without_doubles
+from services.recommend.withdrawn import Replaced, marked
 from shared.fhir.client import FhirClient
-from shared.fhir.create_once import create_once
+from shared.fhir.create_once import create_once, found, patiently
 from shared.fhir.outcome import Conflict, FigaroError, Gone, NotFound, Unavailable
 from shared.fhir.r4 import check, complaints
 from shared.fhir.write_mode import Offer, Writing, writing
@@ -63,12 +66,11 @@ class _Publisher(msgspec.Struct, frozen=True):
 
     async def plan(self) -> Publication:
         """A CarePlan and all that belongs to it."""
-        patient = self.answer.record.patient
         for tried in range(1, _TRIES + 1):
-            plans = await written_earlier(self.server, "CarePlan", patient)
+            plans = await self._plans()
             there = standing(plans, self.answer)
             if there is not None and (self.how.mode == "transaction" or await complete(self.server, self.offer, there)):
-                return self._stands(there)
+                return self._stands(there, plans)
             try:
                 created = await self._write(plans, there)
                 break
@@ -84,22 +86,33 @@ class _Publisher(msgspec.Struct, frozen=True):
                 # The reply is lost. What was done is looked up; it is never sent again blindly (FC-07).
                 if tried > 1 or not error.outcome_unknown or self.how.mode != "transaction":
                     raise
-                if (found := standing(await written_earlier(self.server, "CarePlan", patient), self.answer)) is None:
+                if (done := await patiently(self._found)) is None:
                     raise
-                return self._stands(found, written=True)
+                return self._stands(*done, written=True)
         if not proposes(self.answer):
-            return Publication(mode=self.how.mode)
-        found = standing(await written_earlier(self.server, "CarePlan", patient), self.answer)
-        if found is None:
+            still = await self._plans() if any(plan.open for plan in plans) else []
+            return Publication(mode=self.how.mode, left=_open(still))
+        if (done := await patiently(self._found)) is None:
             raise FigaroError("The FHIR server took the CarePlan and does not find it among the patient's: look at its search index.")
-        return self._stands(found, written=created)
+        return self._stands(*done, written=created)
+
+    async def _plans(self) -> list[Earlier]:
+        """Every CarePlan of ours for the patient, none of them twice."""
+        patient = self.answer.record.patient
+        return await without_doubles(self.server, self.offer, patient, await written_earlier(self.server, "CarePlan", patient))
+
+    async def _found(self) -> tuple[Earlier, list[Earlier]] | None:
+        """What stands for the decision, and every plan of ours beside it."""
+        plans = await self._plans()
+        there = standing(plans, self.answer)
+        return (there, plans) if there else None
 
     async def _write(self, plans: list[Earlier], there: Earlier | None) -> bool:
         """Sends what is to be written; whether a CarePlan came into being by it. `there` is one that was begun and not finished."""
-        again = there.again if there else sum(plan.under(DECISION) == decision(self.answer) for plan in plans)
-        before = [plan for plan in plans if plan.open and plan is not there]
-        earlier = await to_replace(self.server, self.offer, self.answer.record.patient, before)
-        bundle, wrong = await asyncio.to_thread(self._checked, earlier, again)
+        patient, wanted = self.answer.record.patient, decision(self.answer)
+        before = await to_replace(self.server, self.offer, patient, plans, there=there, wanted=wanted if proposes(self.answer) else "")
+        again = there.again if there else before.again
+        bundle, wrong = await asyncio.to_thread(self._checked, before.replaced, again)
         if not bundle.get("entry"):
             return False
         if wrong:
@@ -114,13 +127,13 @@ class _Publisher(msgspec.Struct, frozen=True):
         device = next((entry for entry in bundle["entry"] if entry["resource"]["resourceType"] == "Device"), None)
         if device is None or not self.offer.said.searches("Device", "identifier"):
             return bundle
-        there = await self.server.find("Device", device["request"]["ifNoneExist"].removeprefix("identifier="))
+        there = await found(self.server, device["resource"], device["request"]["ifNoneExist"].removeprefix("identifier="))
         if not there:
             return bundle
         rest = {**bundle, "entry": [entry for entry in bundle["entry"] if entry is not device]}
         named = min(one.reference for one in there)
-        found: Json = msgspec.json.decode(msgspec.json.encode(rest).replace(f'"{device["fullUrl"]}"'.encode(), f'"{named}"'.encode()))
-        return found
+        by_name: Json = msgspec.json.decode(msgspec.json.encode(rest).replace(f'"{device["fullUrl"]}"'.encode(), f'"{named}"'.encode()))
+        return by_name
 
     def _checked(self, earlier: tuple[Replaced, ...], again: int) -> tuple[Json, list[str]]:
         """What is to be sent and what is wrong with it. A tenth of a second's work: in a thread, while others are answered."""
@@ -138,7 +151,7 @@ class _Publisher(msgspec.Struct, frozen=True):
         for one in documents:
             if one.open and (there is None or one.reference != there.reference):
                 await self._supersede(one)
-        return self._stands(there, written=created) if there else Publication(mode="document")
+        return self._stands(there, documents, written=created) if there else Publication(mode="document")
 
     async def _create(self, documents: list[Earlier]) -> tuple[Earlier, bool]:
         again = sum(one.under(DECISION) == decision(self.answer) for one in documents)
@@ -156,9 +169,17 @@ class _Publisher(msgspec.Struct, frozen=True):
         if not one.version or not await untouched(self.server, self.offer, one.reference, one.resource):
             return
         try:
-            await self.server.update({**one.resource, "status": "superseded"}, if_match=one.version)
+            changed = marked({**one.resource, "status": "superseded"}, decision(self.answer))
+            await self.server.update(changed, if_match=one.version)
         except (Conflict, Gone, NotFound):
             return
 
-    def _stands(self, there: Earlier, *, written: bool = False) -> Publication:
-        return Publication(there.reference, there.version, decision(self.answer), written, self.how.mode)
+    def _stands(self, there: Earlier, earlier: list[Earlier], *, written: bool = False) -> Publication:
+        left = () if self.how.mode == "document" else _open(one for one in earlier if one is not there)
+        status = str(there.resource.get("status") or "") or None
+        return Publication(there.reference, there.version, decision(self.answer), written, self.how.mode, status, left)
+
+
+def _open(plans: Iterable[Earlier]) -> tuple[str, ...]:
+    """Whoever is still open after a new plan was written is so because a person has touched it."""
+    return tuple(sorted(plan.reference for plan in plans if plan.open))

@@ -1,4 +1,4 @@
-"""What of ours stands on a server already: which answer, whether a person has touched it, and what a new one replaces. Reads only."""
+"""What of ours stands on a server already: which answer, and whether a person has touched it. Reads only."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from services.recommend.careplan import WITHDRAWN, Replaced
 from services.recommend.decision import CAREPLAN, DECISION, Answer, decision, proposes
+from services.recommend.withdrawn import WITHDRAWN, by_us
+from shared.fhir.asked import is_hers
 from shared.fhir.client import FhirClient
+from shared.fhir.outcome import NotFhir
+from shared.fhir.paging import Entry
 from shared.fhir.write_mode import Mode, Offer
 
 Json = dict[str, Any]
 _OPEN = ("draft", "active", "on-hold", "current")
-_OPTIONS = ("MedicationRequest", "ServiceRequest", "DetectedIssue", "Task")
-_FIRST = "1"  # the version of what nobody has written to since, on servers that count
+FIRST = "1"  # the version of what nobody has written to since, on servers that count
 
 
 class Publication(msgspec.Struct, frozen=True):
     """Where the answer stands: reference and version of the CarePlan, or of the DocumentReference in its stead; whether this call wrote it.
 
-    `careplan` is None where there is nothing to propose, and in the mode `page`, where nothing may be written.
+    `careplan` is None where there is nothing to propose, and in the mode `page`, where nothing may be written. `status` is what the
+    server says of it; `left` are the references of earlier plans of ours that are still open there, because a person has touched them or
+    their options.
     """
 
     careplan: str | None = None
@@ -29,6 +33,8 @@ class Publication(msgspec.Struct, frozen=True):
     decision: str | None = None
     written: bool = False
     mode: Mode = "transaction"
+    status: str | None = None
+    left: tuple[str, ...] = ()
 
     @property
     def versioned(self) -> str:
@@ -53,6 +59,11 @@ class Earlier(NamedTuple):
         return self.resource.get("status") in _OPEN
 
     @property
+    def withdrawn(self) -> bool:
+        """Whether we closed it ourselves, and nobody has written to it since."""
+        return not self.open and by_us(self.resource, self.version)
+
+    @property
     def again(self) -> int:
         """How often its decision had been written before it."""
         _, _, count = (self.under(CAREPLAN) or "").partition("-")
@@ -60,21 +71,38 @@ class Earlier(NamedTuple):
 
 
 async def written_earlier(server: FhirClient, kind: Literal["CarePlan", "DocumentReference"], patient: str) -> list[Earlier]:
-    """Everything of ours of that kind for the patient."""
-    found = []
-    for entry in await server.search(kind, {"patient": patient}):
-        one = Earlier(entry.reference, entry.version, plain(entry.resource))
-        if one.under(CAREPLAN):
-            found.append(one)
-    return found
+    """Everything of ours of that kind for the patient. Raises Stuck where the server shows another patient's."""
+    found = [Earlier(entry.reference, entry.version, resource) for entry, resource in await of_patient(server, kind, patient)]
+    return [one for one in found if one.under(CAREPLAN)]
+
+
+async def of_patient(server: FhirClient, kind: str, patient: str) -> list[tuple[Entry, Json]]:
+    """Every resource of that kind that says it is the patient's. Raises Stuck where one is another's (FC-05)."""
+    entries = [entry for entry in await server.search(kind, {"patient": patient, "_count": "200"}) if entry.type == kind]
+    read = [(entry, plain(entry.resource)) for entry in entries]
+    return [(entry, resource) for entry, resource in read if is_hers(resource, patient, server.base_url)]
+
+
+async def read_of(server: FhirClient, reference: str, patient: str) -> Json:
+    """One resource of the patient's. Raises Stuck where it is another's, NotFhir where it is another resource."""
+    kind, _, name = reference.partition("/")
+    resource = plain(await server.read(kind, name))
+    if resource.get("id") != name or not is_hers(resource, patient, server.base_url):
+        raise NotFhir(f"The FHIR server at {server.base_url} answered a read of {kind} with another one, or one that is nobody's.")
+    return resource
 
 
 def standing(earlier: Collection[Earlier], answer: Answer) -> Earlier | None:
-    """What stands for this decision, unless a later one of ours has replaced it. One that a person revoked stands: it was her word."""
+    """What stands for this decision, unless a later one of ours has replaced it. One that a person revoked stands: it was her word.
+
+    One that we withdrew ourselves does not: a decision that comes back is written anew.
+    """
     if not proposes(answer):
         return None
     wanted, replaced = decision(answer), {reference for one in earlier for reference in _replaces(one.resource)}
-    return next((one for one in earlier if one.under(DECISION) == wanted and (one.open or one.reference not in replaced)), None)
+    mine = [one for one in earlier if one.under(DECISION) == wanted and not one.withdrawn]
+    stand = [one for one in mine if one.open or one.reference not in replaced]
+    return min(stand, key=lambda one: not one.open, default=None)
 
 
 def _replaces(resource: Json) -> list[str]:
@@ -83,47 +111,14 @@ def _replaces(resource: Json) -> list[str]:
     return [reference for reference in (*plans, *documents) if reference]
 
 
-async def to_replace(server: FhirClient, offer: Offer, patient: str, plans: Collection[Earlier]) -> tuple[Replaced, ...]:
-    """These open plans; and of those that nobody else has written to, all that was written with them and is untouched too."""
-    found: list[Replaced] = []
-    withdrawn: set[str] = set()
-    for plan in plans:
-        if not await untouched(server, offer, plan.reference, plan.resource):
-            found.append(Replaced(plan.reference))
-            continue
-        found.append(Replaced(plan.reference, plan.resource, plan.version))
-        withdrawn.update(filter(None, [plan.under(DECISION)]))
-        for activity in plan.resource.get("activity", ()):
-            reference = activity.get("reference", {}).get("reference", "")
-            if reference.startswith("RequestGroup/"):
-                group = plain(await server.read(*reference.split("/")[:2]))
-                if await untouched(server, offer, reference, group):
-                    found.append(Replaced(reference, group, group.get("meta", {}).get("versionId")))
-    for kind in _OPTIONS if withdrawn else ():
-        if offer.said.searches(kind, "patient") and offer.changes(kind):
-            found += await _options(server, kind, patient, withdrawn)
-    return tuple(found)
-
-
-async def _options(server: FhirClient, kind: str, patient: str, withdrawn: set[str]) -> list[Replaced]:
-    """What was written of one type with the withdrawn decisions, and is still as we wrote it."""
-    found = []
-    for entry in await server.search(kind, {"patient": patient, "_count": "200"}):
-        resource = plain(entry.resource)
-        tags = {tag.get("code") for tag in resource.get("meta", {}).get("tag", ()) if tag.get("system") == DECISION}
-        if tags & withdrawn and entry.version == _FIRST and resource.get("status") in ("draft", "preliminary"):
-            found.append(Replaced(entry.reference, resource, entry.version))
-    return found
-
-
 async def untouched(server: FhirClient, offer: Offer, reference: str, resource: Json) -> bool:
     """Whether it is still the draft that we wrote, and may be withdrawn: one version, and no other."""
     kind, _, name = reference.partition("/")
-    draft = resource.get("status") == "draft" if kind in WITHDRAWN else resource.get("docStatus") == "preliminary"
+    draft = resource.get("status") in ("draft", "preliminary") if kind in WITHDRAWN else resource.get("docStatus") == "preliminary"
     if not draft or not offer.changes(kind):
         return False
     if not offer.said.allows(kind, "history-instance"):
-        return bool(resource.get("meta", {}).get("versionId") == _FIRST)
+        return bool(resource.get("meta", {}).get("versionId") == FIRST)
     return len(await server.history(kind, name)) == 1
 
 

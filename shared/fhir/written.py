@@ -11,11 +11,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from shared.fhir.answer import issues_of
-from shared.fhir.outcome import OutcomeIssue, Refused
+from shared.fhir.answer import from_stranger, issues_of
+from shared.fhir.outcome import NotFhir, OutcomeIssue, Refused
 from shared.fhir.paging import Head, head
 
 _LOCATION: Final = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/([^/]+))?/?$")
+_REFUSED: Final = 400
 _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"$')
 
 
@@ -98,8 +99,20 @@ def written(status: int, location: str | None, etag: str | None, body: bytes | m
 
 
 def written_all(body: bytes) -> tuple[Written, ...]:
-    """One for each entry of a transaction or batch response, in its order. Raises msgspec.DecodeError."""
-    return tuple(map(_entry, msgspec.json.decode(body, type=_Bundle).entry))
+    """One for each entry of a transaction's response, in its order. Raises msgspec.DecodeError.
+
+    Where an entry was refused, the whole is, with that entry's status (FC-12): no part of a transaction is written by itself, and a server
+    that answers with a batch has taken it apart.
+    """
+    bundle = msgspec.json.decode(body, type=_Bundle)
+    done = tuple(map(_entry, bundle.entry))
+    for number, (one, entry) in enumerate(zip(done, bundle.entry, strict=True), 1):
+        if one.status >= _REFUSED:
+            text = f"The FHIR server refused entry {number} of {len(done)} of a transaction with status {one.status}"
+            raise from_stranger(bytes(entry.response.outcome), one.status, text=f"{text}: it counts as not written. Look into its log.")
+    if bundle.type == "batch-response":
+        raise NotFhir("The FHIR server answered a transaction with a batch-response: it takes it apart, and may write half of it.")
+    return done
 
 
 def _entry(entry: _Entry) -> Written:

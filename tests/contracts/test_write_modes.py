@@ -30,6 +30,12 @@ CASE = "iva-bladder-mucosa"
 ORDERED = Switches(transactions=False)
 
 
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These servers find at once what they have stored: nobody waits for their index."""
+    monkeypatch.setattr("shared.fhir.create_once.PATIENCE", (0.01, 0.01))
+
+
 @asynccontextmanager
 async def opened(switches: Switches, case: str = CASE) -> AsyncIterator[tuple[Small, FhirClient]]:
     async with small_server(switches) as small, FhirClient(small.base_url, limits=Limits(read=2), retries=0) as client:
