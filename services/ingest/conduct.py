@@ -27,13 +27,15 @@ from services.ingest.migrations import for_us_alone
 from services.ingest.settings import IngestSettings
 from services.ingest.steps import Steps
 from services.ingest.tables import Case
-from shared.fhir.outcome import FigaroError, Stuck, Unavailable, to_bytes
+from shared.fhir.answer import from_outcome
+from shared.fhir.outcome import FigaroError, Gone, ServerAnswer, Stuck, Unavailable, to_bytes
 
 QUEUE: Final = "cases"
 SWEEPS: Final = "sweeps"
 STEPS: Final = ("pull", "stage", "recommend", "publish")
 # Cases under way when a release is replaced go on in the next one: change this only when the steps of a case change.
 STEPS_EDITION: Final = "1"
+LONGEST: Final = timedelta(days=1)
 ROUND: Final = 60.0  # seconds; a round that takes longer, because a FHIR server hangs, holds the others up no more
 _CRASHED: Final = Stuck("The case was given up: the service crashed each time it came to it.")
 _BROKEN_OFF: Final = Stuck("The case broke off, because what it had come to could not be recorded: see the log of this case.")
@@ -159,8 +161,8 @@ class Conductor:
             for name in STEPS:
                 outcome, again = await self._run(name, case_id)
                 if outcome is not None:
-                    log.warning("case_stuck", step=name, attempt=attempt, again=again)
-                    retry_at = self._retry_at(attempt) if again else None
+                    retry_at = self._retry_at(attempt) if again else self._answered_at(outcome, attempt)
+                    log.warning("case_stuck", step=name, attempt=attempt, again=retry_at is not None)
                     await DBOS.run_step_async({"name": "stuck"}, self._give_up, case_id, outcome, retry_at)
                     return "stuck"
                 log.info("case_step", step=name)
@@ -209,6 +211,15 @@ class Conductor:
         if attempt >= self._settings.case_attempts:
             return None
         return now(timedelta(minutes=min(2 ** (attempt - 1), 60)))
+
+    def _answered_at(self, outcome: str, attempt: int) -> str | None:
+        """When a case is tried again that a server's own answer has made stuck: it may have been a fault of a moment, and the next
+        notification of this patient may be months away. After 5, 10, 20 … minutes, at most a day apart; what we refuse waits for a person.
+        """
+        error = from_outcome(outcome.encode(), 500)
+        if not isinstance(error, ServerAnswer) or isinstance(error, Gone) or attempt >= self._settings.case_attempts:
+            return None
+        return now(min(timedelta(seconds=self._settings.refused_wait_seconds) * 2 ** min(attempt - 1, 20), LONGEST))
 
     @alone
     async def _give_up(self, case_id: str, outcome: str, retry_at: str | None) -> None:

@@ -22,6 +22,7 @@ from shared.fhir.client import FhirClient
 from shared.fhir.outcome import FigaroError, Refused, ServerAnswer, Unauthorised, Unavailable
 
 PATIENCE: Final = timedelta(hours=1)  # an engine may tell of a resource before the server has it
+TOLD: Final = 100  # patients in one AuditEvent
 T = TypeVar("T")
 log = structlog.get_logger("figaro.ingest")
 
@@ -50,12 +51,17 @@ class Drain:
         channels = await asyncio.to_thread(self._inbox.channels)
         await _each([one for one in channels if one.missing is not None and one.subscription], self._recover)
         before = now(-self._debounce)
+        await self._open_known(before)  # whose draft may be wrong by now waits for no stranger
         await _each(await asyncio.to_thread(self._inbox.notices, before), self._look_up)
+        await self._decide_all(await self._open_known(before))
+        await asyncio.to_thread(self._ledger.reopen_waiting)
+
+    async def _open_known(self, before: str) -> list[Due]:
+        """A case for each who is known; returns the others."""
         due = await asyncio.to_thread(self._ledger.due, before)
         known = await self._known(due)
-        await asyncio.to_thread(self._ledger.open_due, [one for one in due if one in known])
-        await _each([one for one in due if one not in known], self._decide)
-        await asyncio.to_thread(self._ledger.reopen_waiting)
+        await asyncio.to_thread(self._ledger.open_due, known)
+        return [one for one in due if one not in known]
 
     async def _recover(self, channel: Channel) -> None:
         """The events that did not come, by `$events`; else a sweep (SU-27)."""
@@ -75,12 +81,13 @@ class Drain:
         await asyncio.to_thread(self._inbox.recovered, channel)
 
     async def _look_up(self, notice: Notice) -> None:
+        listed = True
         try:
             found = await patient_of(self._server(notice.base), notice.reference)
         except Unavailable:
             return
         except Refused:  # its issuer has been taken off the list
-            found = "not hers"
+            found, listed = "not hers", False
         except ServerAnswer as error:
             log.warning("look_up_refused", type=notice.reference.partition("/")[0], status=error.status)
             found = "not there"
@@ -88,7 +95,9 @@ class Drain:
             return
         if isinstance(found, str):
             log.info("notice_without_patient", why=found)
-        await asyncio.to_thread(self._inbox.take, notice.base, [found] if isinstance(found, Change) else [], settled=[notice])
+        # Gone, or nobody's any more: whose answer rests on it, the ledger may know.
+        said = found if isinstance(found, Change) else Change("", None, notice.reference)
+        await asyncio.to_thread(self._inbox.take, notice.base, [said] if listed else [], settled=[notice])
 
     async def _known(self, due: Sequence[Due]) -> list[Due]:
         """Those who have a CarePlan of ours, or a case under way."""
@@ -97,12 +106,23 @@ class Drain:
             known[base] = await asyncio.to_thread(self._ledger.known, base, [one.patient for one in due if one.base == base])
         return [one for one in due if one.patient in known[one.base]]
 
-    async def _decide(self, due: Due) -> None:
+    async def _decide_all(self, due: Sequence[Due]) -> None:
+        """Each of them; in the audit trail they are told of together."""
+        looked_at: dict[str, list[str]] = {}
+        try:
+            await _each(due, lambda one: self._decide(one, looked_at))
+        finally:
+            for base, patients in looked_at.items():
+                for start in range(0, len(patients), TOLD):
+                    some = tuple(sorted(patients[start : start + TOLD]))
+                    await self._auditor.tell(self._server(base), Deed("search", some, queries=tuple(map(query, some))))
+
+    async def _decide(self, due: Due, looked_at: dict[str, list[str]]) -> None:
         """A case for a patient with a cervical cancer, and no further look at any other."""
         try:
             server = self._server(due.base)
             ours = await is_ours(server, self._neighbours, due.patient)
-            await self._auditor.tell(server, Deed("search", due.patient, queries=(query(due.patient),)))
+            looked_at.setdefault(due.base, []).append(due.patient)
         except (Unavailable, Unauthorised):
             return
         except Refused:

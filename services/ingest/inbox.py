@@ -12,9 +12,11 @@ from typing import Final, NamedTuple
 
 from sqlmodel import Session, col, delete, func, select
 
+from services.ingest.channels import PUSH
 from services.ingest.instants import now
 from services.ingest.ledger import mark, proposed
 from services.ingest.notification import Change, Notification, events_of
+from services.ingest.sources import owners
 from services.ingest.store import Store
 from services.ingest.tables import Answer, Case, Channel, Cursor, Due, Notice, Seen, Sweep
 
@@ -38,7 +40,7 @@ class Inbox:
     def accept(self, base: str, channel: str, said: Notification) -> Marked:
         """Stores what a notification makes necessary. `alien`: it names another Subscription than the one this channel belongs to."""
         with self._store.transaction() as session:
-            if said.subscription is None:  # nothing is counted, so that notifications need not wait for one another
+            if said.subscription is None or channel == PUSH:  # nothing is counted, so that notifications need not wait for one another
                 _hear(self._store, session, base, channel)
                 if said.vague:
                     _want(self._store, session, base)
@@ -75,7 +77,8 @@ class Inbox:
             rows = [{"base": base, "version": version, "at": now()} for version in some]
             fresh.update(session.exec(self._store.insert(Seen, rows).on_conflict_do_nothing().returning(Seen.version)).scalars())
         new = [one for one in every if one.version is None or one.version in fresh]
-        about = sorted({one.about for one in new})
+        lost = owners(session, base, (one.source for one in new if one.source))
+        about = sorted({one.about for one in new if one.about} | lost)
         for due in _parts([who for who in about if who.startswith("Patient/")]):
             mark(self._store, session, [{"base": base, "patient": who, "marked": since, "marks": 1} for who in due])
         for notices in _parts([what for what in about if not what.startswith("Patient/")]):
@@ -104,7 +107,9 @@ class Inbox:
                 if row.status == "active" and (row.restart_at or "") <= now():
                     row.restarts, row.restart_at = 0, None
             for row in session.exec(select(Channel).where(Channel.base == base, col(Channel.subscription).is_not(None))):
-                if row.name not in found:
+                if row.name == PUSH:  # of a release that took one for its own
+                    row.subscription = row.status = row.ends = row.last_event = row.missing = None
+                elif row.name not in found:
                     row.status = "missing"
 
     def restarted(self, channel: Channel, until: str) -> None:

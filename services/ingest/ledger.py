@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlmodel import Session, col, delete, func, or_, select, update
+from sqlmodel import Session, case, col, delete, func, or_, select, update
 
+from services.ingest import sources
 from services.ingest.instants import now, time_sortable_id
 from services.ingest.launched import User
 from services.ingest.store import Store
@@ -25,6 +26,7 @@ from services.ingest.tables import (
     HookFeedback,
     InHand,
     LaunchSession,
+    Source,
     State,
     compressed,
 )
@@ -88,7 +90,10 @@ class Ledger(Store):
         """The record is here."""
         with self.transaction() as session:
             session.merge(in_hand)
-            _move(session, in_hand.case, "pulled")
+            case = _move(session, in_hand.case, "pulled")
+            lost = sources.read(self, session, case, in_hand.record)
+            if lost:  # what moved while her record was being read, and its notification found nobody
+                mark(self, session, [{"base": case.base, "patient": who, "marked": now(), "marks": 1} for who in sorted(lost)])
 
     def staged(self, case_id: str, staging: bytes) -> None:
         """The stage is here."""
@@ -114,6 +119,7 @@ class Ledger(Store):
                 session.flush()
             case.answer = last.id
             session.exec(delete(InHand).where(col(InHand.case) == case.id))
+            sources.rests_on(self, session, case, answer.record)
             _move(session, case.id, "answered")
 
     def stuck(self, case_id: str, outcome: bytes, *, retry_at: str | None = None) -> None:
@@ -156,10 +162,13 @@ class Ledger(Store):
                 mark(self, session, rows)
 
     def due(self, marked_before: str, *, limit: int = 500) -> Sequence[Due]:
-        """Who has been due since then, those who wait longest first. Not yet who has a case that is still to read her record."""
+        """Who has been due since then: first who has a draft of ours or a case that is not answered, then those who wait longest. Not yet
+        who has a case that is still to read her record."""
         hers = select(Case.id).where(Case.base == Due.base, Case.patient == Due.patient)
         unread = hers.where(Case.state == "opened", col(Case.as_of).is_(None)).exists()
-        asked = select(Due).where(Due.marked <= marked_before, ~unread).order_by(Due.marked)
+        drafted = select(Answer.id).where(Answer.base == Due.base, Answer.patient == Due.patient, proposed()).exists()
+        known = or_(drafted, hers.where(Case.state != "answered").exists())
+        asked = select(Due).where(Due.marked <= marked_before, ~unread).order_by(case((known, 0), else_=1), Due.marked)
         with self.transaction() as session:
             return session.exec(asked.limit(limit)).all()
 
@@ -201,6 +210,9 @@ class Ledger(Store):
             session.exec(delete(Case).where(col(Case.id).in_(old)))
             still = select(Case.answer).where(col(Case.answer).is_not(None))
             session.exec(delete(Answer).where(col(Answer.answered) < before, col(Answer.id).not_in(still)))
+            kept = select(Answer.id).where(Answer.base == Source.base, Answer.patient == Source.patient).exists()
+            open_ = select(Case.id).where(Case.base == Source.base, Case.patient == Source.patient).exists()
+            session.exec(delete(Source).where(~kept, ~open_))
             session.exec(delete(ClinicianDecision).where(col(ClinicianDecision.at) < before))
             session.exec(delete(HookCard).where(col(HookCard.issued) < before))
             session.exec(delete(HookFeedback).where(col(HookFeedback.received) < before))

@@ -8,6 +8,7 @@ from typing import Literal
 from services.ingest.neighbours import Neighbours
 from services.ingest.notification import Change, change
 from shared.fhir.client import FhirClient
+from shared.fhir.incomplete import withheld
 from shared.fhir.outcome import FigaroError, Gone, NotFound, Unauthorised, Unavailable
 from shared.fhir.paging import Entry
 from shared.fhir.reader import read_resources
@@ -70,7 +71,7 @@ async def is_ours(server: FhirClient, neighbours: Neighbours, patient: str) -> b
         raise
     except FigaroError:
         return True
-    return staging.primary.applies
+    return staging.primary.applies or withheld(found.warnings)
 
 
 def _is_condition(entry: Entry) -> bool:

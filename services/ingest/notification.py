@@ -14,9 +14,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from services.ingest.halves import refuse_halves
 from shared.fhir.assertion import FIGARO
 from shared.fhir.outcome import Unreadable
 from shared.fhir.reader import AIAST
+from shared.fhir.surrogates import halved
 
 Json = dict[str, Any]
 # The types that a record is read from, and the element that names the patient.
@@ -31,6 +33,7 @@ SUBJECTS: Final = {
     "AllergyIntolerance": "patient",
     "BodyStructure": "patient",
 }
+_OURS: Final = ("Observation", "MedicationRequest")  # what we write of these types
 _STATUS: Final = ("Parameters", "SubscriptionStatus")
 _REFERENCE: Final = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?")
 _SEARCH: Final = re.compile(r"Patient\?identifier=[^&#]+")
@@ -40,11 +43,13 @@ class Change(NamedTuple):
     """One resource that has changed. `about` is "Patient/17", or what has to be looked up: "Condition/c1", "Patient?identifier=…".
 
     `version` is a hash that is the same for the same version of the same resource, or for the same event of a topic that sends ids only;
-    None where it cannot be told.
+    None where it cannot be told. `source` is the resource, "Observation/o1", which may have been another patient's before; `about` is empty
+    where it leads to nobody any more.
     """
 
     about: str
     version: str | None = None
+    source: str | None = None
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,14 +106,22 @@ def change(resource: Json, base: str, within: dict[str, Json] | None = None) -> 
         return "own"
     element = SUBJECTS[kind]
     about = _person(resource) if element is None else _about(_dict(resource.get(element)), base, within or {})
-    return Change(about, version(resource)) if about else "set aside"
+    return Change(about, version(resource), _source(resource)) if about else "set aside"
+
+
+def _source(resource: Json) -> str | None:
+    return local(f"{resource['resourceType']}/{resource.get('id')}", "") if resource.get("id") else None
 
 
 def is_own(resource: Json) -> bool:
-    """Whether we wrote it, or another machine did: neither is evidence, and neither sets us going (SU-47)."""
+    """Whether we wrote it, or another machine did: neither is evidence, and neither sets us going (SU-47). A Patient is nobody's output."""
+    if resource.get("resourceType") == "Patient":
+        return False
     labels = _list(_dict(resource.get("meta")).get("security"))
     if any(_dict(label).get("code") == AIAST for label in labels):
         return True
+    if resource.get("resourceType") not in _OURS:
+        return False
     return any(str(_dict(it).get("system", "")).startswith(FIGARO) for it in _list(resource.get("identifier")))
 
 
@@ -137,6 +150,8 @@ def _parsed(body: bytes) -> Json:
         raise Unreadable("The body cannot be read as JSON: send application/fhir+json in UTF-8.", where="the body") from None
     if not isinstance(read, dict):
         raise Unreadable("The body is JSON but no FHIR resource.", where="the body")
+    if halved(body):
+        refuse_halves(read)
     return read
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
+import structlog
 
 from services.ingest.searches import Search, searches_for
 from shared.fhir.client import FhirClient
 from shared.fhir.depth import DEEPEST
+from shared.fhir.incomplete import coded, withheld
 from shared.fhir.outcome import FigaroError, Gone, NotFound, Refused, Rejected, Stuck, Unauthorised
-from shared.fhir.paging import Entry
+from shared.fhir.paging import Entry, Found
 from shared.fhir.r4 import complaints
 from shared.fhir.reader import read_resources
 from shared.oncology.record import Issue, Record
@@ -25,6 +28,7 @@ _PATIENT = re.compile(r"Patient/[A-Za-z0-9\-.]{1,64}")
 _PAGE = ("_count", "200")
 _SHOWN = 3
 _NEEDED = frozenset(name for name, _ in NEEDED)
+log = structlog.get_logger("figaro.ingest")
 
 
 class Pulled(NamedTuple):
@@ -136,27 +140,31 @@ async def _found(server: FhirClient, patient_id: str, granted: Granted | None) -
     for search, far in zip(searches, reach, strict=True):
         answer = None if far == "none" else next(answers)
         found += answer or ()
-        if answer is None or far == "some":
+        if answer is None or far == "some" or withheld(answer.warnings):
             unread.setdefault(search.type, "none" if answer is None and not search.optional else "some")
     return found, [_unread(name, how) for name, how in unread.items()], frozenset(unread)
 
 
-async def _search(server: FhirClient, search: Search, granted: Granted | None) -> tuple[Entry, ...] | None:
+async def _search(server: FhirClient, search: Search, granted: Granted | None) -> Found | None:
     """What is found; None where the user may not see it."""
     try:
-        return (await server.search(search.type, (*search.params, _PAGE))).entries
+        found = await server.search(search.type, (*search.params, _PAGE))
     except Rejected:
         if search.optional:
-            return ()
+            return Found()
         raise
     except Unauthorised as error:
         if granted is None or error.status != 403:
             raise
         return None
+    for code, count in Counter(map(coded, found.warnings)).items():
+        log.info("search_warned", type=search.type, code=code, count=count)
+    return found
 
 
 def _unread(resource_type: str, how: str) -> Issue:
-    """What a user's grant keeps from the record: silence there is not absence. Raises Stuck where nothing can be said without it."""
+    """What a user's grant, or the server, keeps from the record: silence there is not absence. Raises Stuck where nothing can be said
+    without it."""
     if how == "none" and resource_type in _NEEDED:
         raise _not_shown(resource_type)
     part = "was not read: the EHR does not show it to this user here" if how == "none" else "was read in part: the EHR shows not all of it"

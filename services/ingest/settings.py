@@ -96,8 +96,10 @@ class IngestSettings(Settings):
     step_attempts: int = Field(default=5, ge=1)
     step_wait_seconds: float = Field(default=1, gt=0)
     """The wait before a step is repeated because a neighbour is unavailable; doubled each time."""
+    refused_wait_seconds: float = Field(default=300, gt=0)
+    """The wait before a case that a FHIR server's own answer has made stuck is tried again; doubled each time, at most a day."""
     case_attempts: int = Field(default=24, ge=1)
-    """How often a case that waits for a neighbour is tried by itself."""
+    """How often a case that waits for a neighbour, or for a server that answered wrongly, is tried by itself."""
     recoveries: int = Field(default=20, ge=1)
     """After so many crashes in one case it is given up, and is stuck."""
     retention_days: int | None = Field(default=None, ge=1)

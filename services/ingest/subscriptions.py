@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
+from services.ingest.channels import PUSH
 from services.ingest.inbox import Inbox
 from services.ingest.instants import now
 from services.ingest.notification import notification
@@ -196,7 +197,7 @@ async def look_after(server: FhirClient, inbox: Inbox, place: str) -> dict[str, 
             status = await _asked(server, first["id"])
         found[channel] = {"subscription": f"Subscription/{first['id']}", "status": status, "ends": first.get("end")}
     await asyncio.to_thread(inbox.checked, server.base_url, found)
-    missing = [name for name, row in heard.items() if row.subscription and name not in found]
+    missing = [name for name, row in heard.items() if row.subscription and name not in found and name != PUSH]
     for channel, status in [*((name, str(values["status"])) for name, values in found.items()), *((name, "missing") for name in missing)]:
         if status != "active":
             log.warning("subscription_not_active", channel=channel, status=status)

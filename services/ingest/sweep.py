@@ -23,6 +23,7 @@ from services.ingest.settings import IngestSettings
 from shared.fhir.audit import Auditor, Deed
 from shared.fhir.capability import Capabilities
 from shared.fhir.client import FhirClient
+from shared.fhir.incomplete import Incomplete
 from shared.fhir.outcome import FigaroError, NotFhir, Rejected, ServerAnswer, Unavailable
 from shared.fhir.paging import Entry
 
@@ -94,8 +95,8 @@ class Sweeper:
                 for kind in one.kinds():
                     try:
                         found += await self._type(one, kind)
-                    except ServerAnswer as error:  # the other types are still asked for
-                        failed = f"{kind}: {error.status}"
+                    except (ServerAnswer, Incomplete) as error:  # the other types are still asked for
+                        failed, broken = f"{kind}: {error.status}", broken or isinstance(error, Incomplete)
                         log.warning("sweep_refused", type=kind, status=error.status)
             finally:
                 if one.queries:

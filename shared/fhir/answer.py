@@ -27,12 +27,18 @@ from shared.fhir.outcome import (
 def from_outcome(body: bytes, status: int, *, retry_after: float | None = None, text: str | None = None) -> FigaroError:
     """The error that an answer with this HTTP status stands for; exactly the sender's class when one of ours has sent it.
 
-    `text` is the sentence to use for a stranger's answer, whose own words are not safe to repeat. Any body is taken, also an empty one.
+    `text` is as for a stranger's. Any body is taken, also an empty one.
     """
     issues = _decode(body)
     coded = [coding.code for issue in issues[:1] for coding in issue.details.coding if coding.system == ERRORS]
     if coded and issues[0].details.text:
         return _ours(issues, coded, status, retry_after)
+    return from_stranger(body, status, retry_after=retry_after, text=text)
+
+
+def from_stranger(body: bytes, status: int, *, retry_after: float | None = None, text: str | None = None) -> FigaroError:
+    """The error for the answer of a server that is none of ours, whatever codes it uses: its own words are not safe to repeat (FC-13)."""
+    issues = _decode(body)
     error = error_class(status)
     sentence = text or f"A FHIR server answered with status {status}."
     outcome = tuple(map(_heard, issues))

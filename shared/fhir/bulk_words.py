@@ -27,7 +27,10 @@ def known(name: str) -> str:
 
 def codes(issues: Iterable[OutcomeIssue]) -> Counter[Codes]:
     """How often each severity and code; one that FHIR does not have may be words of the server's own, and is not repeated."""
-    return Counter((issue.severity if issue.severity in _SEVERITIES else "other", coded(issue)) for issue in issues)
+    return Counter(
+        (issue.severity if issue.severity in _SEVERITIES else "other", issue.code if coded(issue) == issue.code else "other")
+        for issue in issues
+    )
 
 
 def keep(error: FigaroError, folder: Path) -> None:

@@ -25,6 +25,7 @@ from shared.fhir.outcome import Gone, NotFhir, NotFound, OutcomeIssue, Refused, 
 from shared.fhir.pace import Pace
 from shared.fhir.paging import Entry, Found, Page, head, ignored, newest, page
 from shared.fhir.refusal import Reply
+from shared.fhir.surrogates import mended
 from shared.fhir.transport import Limits, Token, Transport
 from shared.fhir.write_mode import Offer
 from shared.fhir.written import Resource, Written, encoded, what_it_is, written, written_all
@@ -124,9 +125,10 @@ class FhirClient:
         if too_deep(reply.body):
             text = f"answered a read of {type} with a resource nested more than {DEEPEST} levels deep, and no resource of FHIR R4 is."
             raise NotFhir(f"The FHIR server at {self.base_url} {text} Have it mended there.")
+        body = mended(reply.body)
         try:
-            if head(reply.body).type == type:
-                return reply.body
+            if head(body).type == type:
+                return body
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             pass
         raise NotFhir(f"The FHIR server at {self.base_url} answered a read of {type} with something else.")

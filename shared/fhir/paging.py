@@ -13,7 +13,9 @@ import msgspec
 
 from shared.fhir.answer import issues_of
 from shared.fhir.depth import DEEPEST, shallow, too_deep
+from shared.fhir.incomplete import whole
 from shared.fhir.outcome import NotFhir, OutcomeIssue
+from shared.fhir.surrogates import mended
 
 # These shape the answer and filter nothing; a server need not repeat them in its self link.
 _AROUND: Final = 10  # levels of a Bundle around a resource, and some more: a resource cut with its Bundle is still known as too deep
@@ -116,18 +118,21 @@ def head(body: bytes | msgspec.Raw) -> Head:
 
 
 def page(body: bytes, base: str) -> Page:
-    """One page of a search or history. Raises NotFhir when the body is no Bundle of one."""
+    """One page of a search or history; half a character is read as U+FFFD. Raises NotFhir when the body is no Bundle of one, and
+    Incomplete, an Unavailable, where it says itself that it is not whole."""
     try:
-        bundle = _bundle(body)
+        bundle = _bundle(mended(body))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise NotFhir(f"The FHIR server at {base} answered a search with something that is no FHIR Bundle.") from error
     if bundle.type not in ("searchset", "history"):
         raise NotFhir(f"The FHIR server at {base} answered a search with a Bundle that is no searchset.")
     read = [_read(entry) for entry in bundle.entry]
     links = {link.relation: link.url for link in reversed(bundle.link)}
+    warnings = tuple(issue for entry in read if not isinstance(entry, Entry) for issue in entry)
+    whole(warnings, f"The FHIR server at {base}")
     return Page(
         entries=tuple(entry for entry in read if isinstance(entry, Entry)),
-        warnings=tuple(issue for entry in read if not isinstance(entry, Entry) for issue in entry),
+        warnings=warnings,
         next=links.get("next") or None,
         asked=links.get("self") or None,
         total=bundle.total,

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from shared.fhir.answer import from_outcome, issues_of
+from shared.fhir.answer import from_stranger, issues_of
 from shared.fhir.outcome import FigaroError, NotFhir, Unavailable
 from shared.fhir.reach import OutOfReach
 
@@ -56,6 +56,9 @@ def unreached(error: Exception, place: str, *, connect: float, read: float, writ
             return Unavailable(f"{place} does not take connections within {connect:g} s: check address and firewall.")
         case aiohttp.InvalidUrlClientError():
             return Unavailable(f"{place} has a host that is neither a name nor an address: write it out.", code="security")
+        case aiohttp.ClientConnectorError(os_error=OutOfReach(never=True)):
+            why = "it is where a cloud tells its machines their secrets: look at who gives out that name or address."
+            return Unavailable(f"{place} leads where nothing is ever asked, so it was not asked: {why}", code="security")
         case aiohttp.ClientConnectorError(os_error=OutOfReach()):
             advice = 'if that is meant, name the network in FIGARO_FHIR_NETWORKS, such as ["10.20.0.0/16"].'
             return Unavailable(f"{place} has a name that leads into a private network, so it was not asked: {advice}", code="security")
@@ -68,18 +71,21 @@ def unreached(error: Exception, place: str, *, connect: float, read: float, writ
             return Unavailable(f"{place} broke the connection before its answer was complete.", outcome_unknown=writing)
 
 
-def refusal(reply: Reply, place: str, *, writing: bool, quotable: bool = False) -> FigaroError:
-    """The error for a status of 300 and above; `quotable` where the exchange was about no patient, so that the server's words are not."""
+def refusal(reply: Reply, place: str, *, writing: bool, quotable: bool = False, moved: str | None = None) -> FigaroError:
+    """The error for a status of 300 and above; `quotable` where the exchange was about no patient, so that the server's words are not.
+
+    `moved` is the advice on a redirect where what was asked is no FHIR base; `{host}` in it is where it leads.
+    """
     if reply.status in (400, 404, 405) and "html" in reply.media:
         return no_fhir(reply, place)
     advice = _ADVICE.get(reply.status) or _ADVICE[min(reply.status // 100, 5)]
     if reply.status < 400:
-        advice = advice.format(host=_host(reply.headers.get("location", "")))
+        advice = (moved or advice).format(host=_host(reply.headers.get("location", "")))
     if advice.endswith(";"):
         told = any(issue.text for issue in issues_of(reply.body))
         advice = f"{advice} {_ISSUES if told and quotable else _HIDDEN if told else 'look into its log.'}"
     text = f"{place} answered {reply.status}: {advice}"
-    error = from_outcome(reply.body, reply.status, retry_after=seconds(reply.headers.get("retry-after")), text=text)
+    error = from_stranger(reply.body, reply.status, retry_after=seconds(reply.headers.get("retry-after")), text=text)
     error.quotable = quotable
     if isinstance(error, Unavailable) and reply.status not in (429, 503):
         error.outcome_unknown = writing

@@ -28,6 +28,7 @@ class StubNeighbours:
         self.request_ids: set[str] = set()
         self.fail: dict[str, list[FigaroError]] = {}
         self.order: list[tuple[str, str]] = []
+        self.records: list[Any] = []
         self.held: dict[str, asyncio.Event] = {}
         self.ours: Callable[[str], bool] = lambda _: True
         self._fhir = fhir_base
@@ -75,6 +76,7 @@ class StubNeighbours:
     async def _stage(self, request: web.Request) -> web.Response:
         try:
             record = await self._asked(request)
+            self.records.append(record)
         except _Answer as answer:
             return answer.response
         few = Oligometastatic(definition="x", reference="y")

@@ -55,7 +55,7 @@ async def test_erasing_leaves_no_byte_of_her_in_either_file_and_everything_of_ot
             needles = (*HERS, *packed(tmp_path))
             assert len(found(tmp_path, needles)) > len(needles) / 2
             code, said = await ingest.post("/cases/erase", {"patient": "canary-17"})
-            assert (code, said) == (200, {"erased": {"answer": 1, "case": 2}})
+            assert (code, said) == (200, {"erased": {"answer": 1, "case": 2, "source": 5}})
             assert found(tmp_path, needles) == []
             assert {case["patient"] for case in (await ingest.get("/cases"))["cases"]} == {"Patient/stays-18", "Patient/nobody"}
             assert workflows(tmp_path) == 2
@@ -81,7 +81,7 @@ async def test_a_case_under_way_is_stopped_and_writes_nothing_back(tmp_path: Pat
 
             await until(waits)
             code, said = await ingest.post("/cases/erase", {"patient": "canary-17"})
-            assert (code, said) == (200, {"erased": {"case": 1, "in_hand": 1}})
+            assert (code, said) == (200, {"erased": {"case": 1, "in_hand": 1, "source": 5}})
             stubs.release()
             await asyncio.sleep(1)
             assert (await ingest.get("/cases"))["cases"] == []

@@ -102,7 +102,7 @@ def test_ids_sort_by_the_time_they_were_made() -> None:
 def test_a_case_goes_from_opened_to_answered_and_leaves_nothing_in_hand(ledger: Ledger) -> None:
     case = ledger.open(BASE, "Patient/1")
     assert (case.state, case.run) == ("opened", f"{case.id}.1")
-    ledger.pulled(InHand(case=case.id, digest="d", raw=b"r", record=b"c"))
+    ledger.pulled(InHand(case=case.id, digest="d", raw=b"r", record=compressed(b"{}")))
     assert ledger.case(case.id).state == "pulled"
     ledger.staged(case.id, b"{}")
     assert ledger.case(case.id).state == "staged"
@@ -122,8 +122,8 @@ def test_a_case_goes_from_opened_to_answered_and_leaves_nothing_in_hand(ledger: 
 
 def test_pulling_again_replaces_what_is_in_hand(ledger: Ledger) -> None:
     case = ledger.open(BASE, "Patient/1")
-    ledger.pulled(InHand(case=case.id, digest="old", raw=b"r", record=b"c", staging=b"s"))
-    ledger.pulled(InHand(case=case.id, digest="new", raw=b"r", record=b"c"))
+    ledger.pulled(InHand(case=case.id, digest="old", raw=b"r", record=compressed(b"{}"), staging=b"s"))
+    ledger.pulled(InHand(case=case.id, digest="new", raw=b"r", record=compressed(b"{}")))
     in_hand = ledger.in_hand(case.id)
     assert in_hand is not None
     assert (in_hand.digest, in_hand.staging) == ("new", None)
@@ -189,7 +189,7 @@ def test_while_a_case_is_still_to_read_her_record_no_second_one_queues_behind_it
     ledger.open(BASE, "Patient/2", as_of="2026-01-01")
     ledger.mark_due(BASE, ["Patient/1", "Patient/2"])
     assert [one.patient for one in ledger.due(now())] == ["Patient/2"], "a case of a day that is past says nothing of today"
-    ledger.pulled(InHand(case=waiting.id, digest="d", raw=b"r", record=b"c"))
+    ledger.pulled(InHand(case=waiting.id, digest="d", raw=b"r", record=compressed(b"{}")))
     assert {one.patient for one in ledger.due(now())} == {"Patient/1", "Patient/2"}
 
 

@@ -62,7 +62,7 @@ def logged() -> Iterator[io.StringIO]:
 async def test_a_case_whose_record_is_nested_without_end_is_answered_or_stuck_with_one_clear_sentence(
     fhir: str, tmp_path: Path, logged: io.StringIO, times: int
 ) -> None:
-    """Whichever resource it is: all are used, and without the Patient there is no record. Neither is tried again by itself."""
+    """Whichever resource it is: all are used, and without the Patient there is no record, until it is mended there: tried again later."""
     who = f"deep-{times}"
     me = f"Patient/{who}"
     findings = [cervical_cancer(f"{who}-c", me), extent(f"{who}-p", me, "parametrium", True), ecog(f"{who}-e", me, 1)]
@@ -83,7 +83,7 @@ async def test_a_case_whose_record_is_nested_without_end_is_answered_or_stuck_wi
     named = {issue["sources"][0]: issue["text"] for issue in case["staging"]["issues"] if issue["code"] == "resource-invalid"}
     assert named.keys() == {f"Condition/{who}-c", f"Observation/{who}-p", f"Observation/{who}-e"}
     assert all("more than 100 levels deep" in text for text in named.values())
-    assert (stuck["state"], stuck["retry_at"]) == ("stuck", None)
+    assert (stuck["state"], stuck["attempts"], stuck["retry_at"] is not None) == ("stuck", 1, True)
     (issue,) = stuck["outcome"]["issue"]
     assert "a read of Patient with a resource nested more than 100 levels deep" in issue["details"]["text"]
     assert "step_failed" not in logged.getvalue()

@@ -154,8 +154,8 @@ async def test_su_10_a_server_without_subscriptions_is_told_from_one_that_has_th
             await Subscriptions(client, PLACE).ensure(lambda channel: channel, SECRET)
 
 
-@pytest.mark.parametrize("command", ["subscribe {base}", "subscribe {base} --json-errors", "import {base} --to {folder}"])
-async def test_what_a_server_says_against_what_it_was_asked_is_shown_to_whoever_gave_the_command(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["subscribe {base}", "subscribe {base} --json-errors"])
+async def test_what_a_server_says_against_what_it_was_asked_is_shown_to_whoever_gave_the_command(command: str) -> None:
     """Without what a terminal takes for an order, and without our secret."""
     rest = {"mode": "server", "resource": [{"type": "Subscription", "interaction": [{"code": "create"}]}, {"type": "Condition"}]}
     words = f"HAPI-0011: criteria must be \x1b[31mA?b=c, not this one with Authorization: Bearer {SECRET.split()[0]}"
@@ -164,7 +164,7 @@ async def test_what_a_server_says_against_what_it_was_asked_is_shown_to_whoever_
         said: Json = {"resourceType": "Bundle", "type": "searchset"}
         if request.path.endswith("/metadata"):
             said = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]}
-        if refused := request.method == "POST" or "export" in request.path:
+        if refused := request.method == "POST":
             said = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "processing", "diagnostics": words}]}
         return web.json_response(said, status=422 if refused else 200, content_type="application/fhir+json")
 
@@ -173,7 +173,7 @@ async def test_what_a_server_says_against_what_it_was_asked_is_shown_to_whoever_
     async with TestServer(app, host="127.0.0.1") as strict:
         base = str(strict.make_url("/fhir"))
         env = {"FIGARO_FHIR_BASE": base, "FIGARO_PUBLIC_URL": PLACE, "FIGARO_NOTIFICATION_SECRET": SECRET}
-        given = command.format(base=base, folder=tmp_path / "export").split()
+        given = command.format(base=base).split()
         done = await asyncio.to_thread(
             subprocess.run,
             [sys.executable, "-c", "from services.cli import main; main()", *given],
@@ -186,7 +186,7 @@ async def test_what_a_server_says_against_what_it_was_asked_is_shown_to_whoever_
     assert done.returncode == 1
     said = json.loads(done.stderr)["issue"][-1]["diagnostics"] if "--json-errors" in given else done.stderr
     assert "HAPI-0011: criteria must be [31mA?b=c, not this one with Authorization: Bearer …" in said
-    assert "its own issues tell why." in done.stderr or given[0] == "import"
+    assert "its own issues tell why." in done.stderr
 
 
 async def test_what_a_server_says_of_a_patient_is_not_shown_and_where_to_look_is() -> None:

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from shared.fhir import outcome
-from shared.fhir.answer import error_class, from_outcome, issues_of
+from shared.fhir.answer import error_class, from_outcome, from_stranger, issues_of
 from shared.fhir.outcome import (
     Conflict,
     FigaroError,
@@ -129,3 +129,10 @@ def _drawn() -> list[str]:
     page = inspect.getdoc(outcome) or ""
     lines = [line.lstrip("│├└─ ") for line in page.splitlines() if "─ " in line or line.strip() == "FigaroError"]
     return [line for line in lines if line]
+
+
+def test_fc13_a_stranger_who_borrows_our_codes_is_not_believed() -> None:
+    """The words of a FHIR server may quote the patient, whatever code system stands beside them."""
+    borrowed = to_bytes(Rejected("Jane Doe has no such Condition."))
+    assert "Jane Doe" in str(from_outcome(borrowed, 422))
+    assert str(from_stranger(borrowed, 422, text=TEXT)) == TEXT

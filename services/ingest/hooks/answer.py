@@ -19,6 +19,7 @@ from services.ingest.hooks.prefetch import ESSENTIAL, PATIENT_ID, QUERIES, Gathe
 from services.ingest.hooks.request import Asked
 from services.ingest.neighbours import Neighbours
 from shared.fhir.client import FhirClient
+from shared.fhir.incomplete import withheld
 from shared.fhir.outcome import FigaroError, Refused
 from shared.fhir.reader import read_resources
 from shared.fhir.transport import Limits
@@ -101,20 +102,22 @@ class Answering:
             tasks = {key: group.create_task(_had(server, key, call.context.patient_id)) for key in keys}
         refused = [error for key, task in tasks.items() if key in ESSENTIAL and isinstance(error := task.result(), FigaroError)]
         came = {key: found for key, task in tasks.items() if not isinstance(found := task.result(), FigaroError)}
-        more = [raw for found in came.values() for raw in found if verified(raw, call.patient, base)]
+        more = [raw for found, _ in came.values() for raw in found if verified(raw, call.patient, base)]
         resources = tuple(dict.fromkeys((*delivered.resources, *more)))
         missing, partial = (tuple(key for key in of if key not in came) for of in (delivered.missing, delivered.partial))
+        partial += tuple(key for key, (_, all_shown) in came.items() if not all_shown)
         return delivered._replace(resources=resources, missing=missing, partial=partial), refused[0].text if refused else ""
 
 
-async def _had(server: FhirClient, key: str, patient_id: str) -> list[bytes] | FigaroError:
-    """What the server has under one key; its refusal where it does not say, or not to this token."""
+async def _had(server: FhirClient, key: str, patient_id: str) -> tuple[list[bytes], bool] | FigaroError:
+    """What the server has under one key, and whether it shows all of it; its refusal where it does not say, or not to this token."""
     query = QUERIES[key]
     try:
         if not query.params:
-            return [await server.read(query.type, patient_id)]
+            return [await server.read(query.type, patient_id)], True
         asked = [(name, value.replace(PATIENT_ID, patient_id)) for name, value in query.params]
-        return [bytes(entry.resource) for entry in await server.search(query.type, asked) if entry.resource is not None]
+        found = await server.search(query.type, asked)
+        return [bytes(entry.resource) for entry in found if entry.resource is not None], not withheld(found.warnings)
     except FigaroError as error:
         return error
 
